@@ -1,0 +1,153 @@
+/// The contract between dtranspose and analysis code: the one header that a plug-in includes
+/// (`#include <dtranspose/analysis/plugin.hpp>`). It needs neither CAF nor ZeroMQ to compile.
+///
+/// An analysis has a worker part, of which every worker has one of its own, and a reducer part, of
+/// which a scan has one. Both are made anew for each scan. `docs/analysis.md` has a complete example.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "../model/event.hpp"
+#include "../model/parameters.hpp"
+#include "../model/value.hpp"
+
+namespace dtranspose {
+
+/// What a worker says of one event.
+class answer {
+ public:
+  enum class kind : std::uint8_t {
+    nothing,  ///< nothing to fold; the event ends *empty*
+    result,   ///< a value to fold
+    deferred, ///< held back in the worker's own state until a later result covers it
+  };
+
+  static answer nothing() { return answer(kind::nothing, {}); }
+  static answer result(value content) { return answer(kind::result, std::move(content)); }
+  static answer deferred() { return answer(kind::deferred, {}); }
+
+  kind what() const { return what_; }
+  const value& content() const { return content_; }
+  value& content() { return content_; }
+
+ private:
+  answer(kind what, value content) : what_(what), content_(std::move(content)) {}
+
+  kind what_;
+  value content_;
+};
+
+/// Does a result have a value for each event, or one for the whole scan?
+enum class result_extent : std::uint8_t { per_event, per_scan };
+
+/// What output files declare before the first event. A per-event result is the entry `name` of the map
+/// that a worker returned; a per-scan result the entry `name` of the tree that the reducer publishes.
+struct result_description {
+  std::string name;
+  dtype type = dtype::float64;
+  std::vector<std::size_t> shape; ///< of one event or of the scan; empty: a scalar
+  result_extent extent = result_extent::per_event;
+  std::string unit = {};              ///< e.g. `counts`; empty: none
+  std::vector<std::string> axes = {}; ///< names, one per dimension of `shape`; empty: none
+};
+
+/// The part of an analysis that maps events. Each worker has its own and calls it from one thread.
+class worker_part {
+ public:
+  virtual ~worker_part() = default;
+
+  /// Maps a batch of events, in rising order, and appends one answer for each to `answers`. The default
+  /// calls `process_event` for each; an exception from there ends that event alone as *failed*.
+  /// An implementation of its own may stop early by an exception: the event that has no answer yet
+  /// fails, and it is called again for the rest.
+  /// `tick` is true about once in `tick_interval` over all workers of a scan.
+  virtual void process_batch(std::span<const event> events, const parameters& settings, bool tick,
+                             std::vector<answer>& answers) {
+    for (auto& e : events) {
+      answers.push_back(process_event(e, settings, tick));
+      tick = false;
+    }
+  }
+
+  virtual answer process_event(const event& e, const parameters& settings, bool tick) = 0;
+
+  /// A result that covers every event deferred so far: called from time to time, before a parameter
+  /// changes and at the end. Null covers them too, as *empty*.
+  virtual value flush() { return {}; }
+
+  /// Called once when all events of the scan are done. A value other than null is folded; it covers no
+  /// event.
+  virtual value finish(const parameters&) { return {}; }
+};
+
+/// A result on its way into the fold.
+struct folded_result {
+  /// The first event that it covers; nothing for the value of `worker_part::finish`.
+  std::optional<event_number> event;
+  /// How many events it covers: 1 except for flushed results.
+  std::size_t events = 1;
+  worker_index worker;
+  const value& content;
+};
+
+/// The part of an analysis that folds results, each exactly once and in any order. One per scan, called
+/// from one thread. The default folds nothing: per-event results go to the output file by themselves.
+class reducer_part {
+ public:
+  virtual ~reducer_part() = default;
+
+  virtual void process_result(const folded_result&, const parameters&) {}
+
+  /// Called every so often while a scan runs; returns the time until the next call, nothing to be left
+  /// alone from now on.
+  virtual std::optional<std::chrono::nanoseconds> timer(const parameters&) { return std::nullopt; }
+
+  virtual void finish(const parameters&) {}
+
+  /// The tree that viewers read and the output file holds: a map, or null.
+  virtual value published() const { return {}; }
+};
+
+/// An analysis: what it is called, what it takes and gives, and its two parts.
+class analysis {
+ public:
+  virtual ~analysis() = default;
+
+  virtual std::string_view name() const = 0;
+  /// One line for people.
+  virtual std::string_view description() const { return {}; }
+  virtual std::vector<parameter_description> describe_parameters() const { return {}; }
+  /// What it gives under these parameters. Throws std::invalid_argument, naming the parameter, when one
+  /// of them cannot be used: the scan is then refused.
+  virtual std::vector<result_description> describe_results(const parameters&) const { return {}; }
+  virtual std::unique_ptr<worker_part> make_worker(const parameters&) const = 0;
+  virtual std::unique_ptr<reducer_part> make_reducer(const parameters&) const {
+    return std::make_unique<reducer_part>();
+  }
+};
+
+/// Changes with every change of this header that old plug-ins cannot live with.
+inline constexpr std::uint32_t plugin_contract_version = 1;
+
+/// What a shared object exports.
+struct plugin_entry {
+  std::uint32_t contract_version;
+  analysis* (*make)();
+};
+
+} // namespace dtranspose
+
+/// Makes `analysis_class` the analysis of a shared object.
+#define DTRANSPOSE_ANALYSIS(analysis_class)                                                             \
+  extern "C" __attribute__((visibility("default"))) dtranspose::plugin_entry dtranspose_plugin();       \
+  extern "C" dtranspose::plugin_entry dtranspose_plugin() {                                             \
+    return {dtranspose::plugin_contract_version,                                                        \
+            []() -> dtranspose::analysis* { return new analysis_class(); }};                            \
+  }
