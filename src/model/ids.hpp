@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -37,6 +38,8 @@ using frame_number = id<struct frame_number_tag, std::uint64_t>;
 using stream_position = id<struct stream_position_tag, std::uint64_t>;
 /// Place of a stream in the list of streams of the scan.
 using stream_index = id<struct stream_index_tag, std::uint16_t>;
+/// Sets of streams are one bit each in 64. A beamline has tens of detectors, not hundreds.
+inline constexpr std::size_t max_streams = 64;
 /// Place of a worker in the controller's table of workers, the same for the life of a worker.
 using worker_index = id<struct worker_index_tag, std::uint32_t>;
 /// Place of a slot among the slots of its event.

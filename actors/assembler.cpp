@@ -1,0 +1,205 @@
+#include "actors/assembler.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+#include <spdlog/spdlog.h>
+
+#include <map>
+#include <optional>
+#include <unordered_map>
+
+#include "actors/conduct.hpp"
+#include "actors/messages.hpp"
+#include "model/credit_window.hpp"
+#include "model/error.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+struct assembler_state;
+using assembler_actor = caf::stateful_actor<assembler_state>;
+
+struct assembler_state {
+  static inline const char* name = "assembler";
+
+  explicit assembler_state(assembler_actor* self) : self(self) {}
+
+  caf::behavior make_behavior() {
+    set_conduct(self);
+    return {
+        [this](const partial_events& m) { take(m); },
+        [this](const dispatches& m) { take(m); },
+        [this](const processed& m) { take(m); },
+        [this](const arm& m) { return start(m); },
+        [this](const disarm& m) { end(m); },
+        [this](const member_info& peer) { meet(peer); },
+        [this](const departed& m) { forget_peer(m.life); },
+        [this](status_atom) { return status(); },
+    };
+  }
+
+  // -- the scan -----------------------------------------------------------------------------------------
+
+  caf::result<armed> start(const arm& m) {
+    controller = caf::actor_cast<caf::actor>(self->current_sender());
+    waiting.reset();
+    if (!reducer) {
+      auto promise = self->make_response_promise<armed>();
+      waiting.emplace(m, promise);
+      return promise;
+    }
+    return begin(m);
+  }
+
+  armed begin(const arm& m) {
+    setup = m;
+    joiner.emplace(m.streams, options.workers.size(), options.deliver_incomplete);
+    local.clear();
+    windows.assign(options.workers.size(), credit_window(options.memory / options.workers.size()));
+    busy.assign(options.workers.size(), 0);
+    next_sequence.clear();
+    for (std::uint32_t w = 0; w < m.workers.size(); ++w)
+      if (m.workers[w].process == options.life) {
+        local.emplace(worker_index(w), local.size());
+        indices.resize(local.size());
+        indices.back() = worker_index(w);
+      }
+    return armed{options.life, credit_window::initial};
+  }
+
+  void end(const disarm& m) {
+    if (waiting && waiting->first.head.scan == m.head.scan) waiting.reset();
+    if (is_current(m.head)) joiner.reset();
+  }
+
+  bool is_current(const message_head& head) const {
+    return joiner && head.scan == setup.head.scan && head.gen == setup.head.gen;
+  }
+
+  void take(const dispatches& m) {
+    if (!is_current(m.head)) return;
+    for (auto& run : m.runs)
+      if (auto i = local.find(run.worker); i != local.end()) joiner->expect(i->second, run, m.dispatch);
+    joiner->match();
+    pass_on();
+  }
+
+  void take(const partial_events& m) {
+    if (!is_current(m.head)) return;
+    check_sequence(m);
+    for (auto& entry : m.entries) joiner->add(m.stream, entry);
+    pass_on();
+  }
+
+  /// A hole in the numbers of a connection means that messages were lost on the way.
+  void check_sequence(const partial_events& m) {
+    auto& expected = next_sequence[{m.head.from, m.stream}];
+    if (m.sequence != expected) {
+      ++holes;
+      spdlog::error("assembler: messages of stream '{}' are missing ({} came, {} was due)",
+                    setup.streams[m.stream.value], m.sequence, expected);
+    }
+    expected = m.sequence + 1;
+  }
+
+  void take(const processed& m) {
+    if (!joiner || m.scan != setup.head.scan) return;
+    auto i = local.find(m.worker);
+    if (i == local.end()) return;
+    windows[i->second].done(m.count, m.busy, m.bytes);
+    busy[i->second] += m.busy;
+    return_credit({i->second});
+  }
+
+  // -- sending ------------------------------------------------------------------------------------------
+
+  void pass_on() {
+    for (std::size_t w = 0; w < options.workers.size(); ++w) {
+      auto& batch = joiner->batch(w);
+      if (batch.events.empty()) continue;
+      auto whole = std::make_shared<const joined_batch>(std::exchange(batch, {}));
+      self->send(options.workers[w], events{setup.head.scan, setup.head.gen, std::move(whole)});
+    }
+    if (!joiner->given_up().empty()) pass_on_given_up();
+  }
+
+  void pass_on_given_up() {
+    self->send(reducer, closes{head(), std::exchange(joiner->given_up(), {})});
+    std::vector<std::size_t> concerned;
+    for (std::size_t w = 0; w < options.workers.size(); ++w)
+      if (auto count = joiner->take_given_up_events(w)) {
+        windows[w].done(count, 0, 0);
+        concerned.push_back(w);
+      }
+    return_credit(concerned);
+  }
+
+  void return_credit(const std::vector<std::size_t>& workers) {
+    credit m{head(), {}};
+    for (auto w : workers)
+      m.workers.push_back({indices[w], windows[w].granted(), windows[w].processed(), busy[w]});
+    self->send(controller, std::move(m));
+  }
+
+  message_head head() const { return {setup.head.scan, setup.head.gen, options.life}; }
+
+  // -- peers --------------------------------------------------------------------------------------------
+
+  void meet(const member_info& peer) {
+    if (!peer.reducer) return;
+    reducer = peer.reducer;
+    reducer_life = peer.life;
+    if (!waiting) return;
+    auto [m, promise] = *std::exchange(waiting, {});
+    promise.deliver(begin(m));
+  }
+
+  void forget_peer(incarnation life) {
+    if (life == reducer_life) reducer = nullptr;
+  }
+
+  value status() {
+    value_map m{{"workers", options.workers.size()}, {"memory", options.memory}, {"holes", holes}};
+    if (joiner) m.set("open_events", joiner->open()).set("open_bytes", joiner->open_bytes());
+    value_list list;
+    for (auto& w : windows) list.push_back(value_map{{"window", w.window()}, {"processed", w.processed()}});
+    m.set("windows", std::move(list));
+    return m;
+  }
+
+  // -- state --------------------------------------------------------------------------------------------
+
+  assembler_actor* self;
+  assembler_options options;
+  caf::actor controller;
+  caf::actor reducer;
+  incarnation reducer_life;
+  /// An arm that waits for the reducer's connection.
+  std::optional<std::pair<arm, caf::typed_response_promise<armed>>> waiting;
+  /// The scan in hand; without a joiner it is not armed.
+  arm setup;
+  std::optional<event_joiner> joiner;
+  /// Workers of this process: place here by index in the scan, and back.
+  std::unordered_map<worker_index, std::size_t> local;
+  std::vector<worker_index> indices;
+  std::vector<credit_window> windows;
+  /// Time that each worker spent in analysis code, ns.
+  std::vector<std::uint64_t> busy;
+  /// Numbers of the next message, by sender and stream.
+  std::map<std::pair<incarnation, stream_index>, std::uint64_t> next_sequence;
+  std::uint64_t holes = 0;
+};
+
+} // namespace
+
+caf::actor spawn_assembler(caf::actor_system& system, assembler_options options) {
+  return system.spawn([options = std::move(options)](assembler_actor* self) {
+    self->state.options = options;
+    return self->state.make_behavior();
+  });
+}
+
+} // namespace dtranspose

@@ -1,0 +1,281 @@
+#include "actors/ingester.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+#include <fmt/chrono.h>
+#include <spdlog/spdlog.h>
+
+#include <optional>
+#include <unordered_map>
+
+#include "actors/conduct.hpp"
+#include "actors/messages.hpp"
+#include "model/error.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+/// How often time-outs are looked at.
+constexpr auto tick = std::chrono::milliseconds(100);
+/// A message between processes is not larger than this but for a single frame: nothing else gets through
+/// while it is on its way.
+constexpr std::size_t largest_message = 4 << 20;
+constexpr std::size_t most_entries = 512;
+
+struct ingester_state;
+using ingester_actor = caf::stateful_actor<ingester_state>;
+
+struct ingester_state {
+  static inline const char* name = "ingester";
+
+  explicit ingester_state(ingester_actor* self) : self(self) {}
+
+  caf::behavior make_behavior() {
+    set_conduct(self);
+    input = options.make_source();
+    self->delayed_send(self, tick, tick_atom::value);
+    return {
+        [this](const received& m) { take(m); },
+        [this](const assignments& m) { take(m); },
+        [this](const forget& m) { take(m); },
+        [this](const arm& m) { return start(m); },
+        [this](const halt& m) { stop(m); },
+        [this](const disarm& m) { end(m); },
+        [this](const member_info& peer) { meet(peer); },
+        [this](const departed& m) { assemblers.erase(m.life); },
+        [this](tick_atom) { look_at_time(); },
+        [this](status_atom) { return status(); },
+    };
+  }
+
+  // -- the scan -----------------------------------------------------------------------------------------
+
+  caf::result<armed> start(const arm& m) {
+    if (pending) pending->deliver(make_error(ec::superseded, "another scan was armed"));
+    pending.reset();
+    setup = m;
+    controller = caf::actor_cast<caf::actor>(self->current_sender());
+    halted = false;
+    pending = self->make_response_promise<armed>();
+    begin_if_connected();
+    return *pending_or_done();
+  }
+
+  /// The promise that `start` answers with, also when it was kept already.
+  std::optional<caf::typed_response_promise<armed>> pending_or_done() { return pending ? pending : done; }
+
+  /// Takes frames once every process that it may have to send to is there.
+  void begin_if_connected() {
+    if (!pending) return;
+    processes.clear();
+    for (auto& w : setup.workers) {
+      if (w.place >= processes.size()) processes.resize(w.place + std::size_t{1});
+      auto i = assemblers.find(w.process);
+      if (i == assemblers.end()) return;
+      processes[w.place].handle = i->second;
+    }
+    queue.emplace(setup.entries, options.late_window, options.budget);
+    ++epoch;
+    input->arm([to = caf::actor_cast<caf::actor_addr>(self), epoch = epoch](auto batch) {
+      if (auto ingester = caf::actor_cast<caf::actor>(to)) caf::anon_send(ingester, received{epoch, std::move(batch)});
+    });
+    last_packet = options.around.steady();
+    pressed = false;
+    allow();
+    done = pending;
+    pending.reset();
+    done->deliver(armed{options.life, 0});
+  }
+
+  void take(const received& m) {
+    if (m.epoch != epoch || !queue) return;
+    queue->receive(*m.batch);
+    packets += m.batch->packets.size();
+    last_packet = options.around.steady();
+    pass_on();
+  }
+
+  void take(const assignments& m) {
+    if (!is_current(m.head)) return;
+    for (auto& run : m.runs) queue->assign(run, m.dispatch);
+    pass_on();
+  }
+
+  void take(const forget& m) {
+    if (!is_current(m.head)) return;
+    for (auto& range : m.events) queue->forget(range);
+    if (queue->held_bytes() < options.budget.retain / 2) pressed = false;
+    allow();
+  }
+
+  void stop(const halt& m) {
+    if (!is_current(m.head)) return;
+    halted = true;
+    input->disarm();
+    queue->close(m.cause);
+    pass_on();
+  }
+
+  void end(const disarm& m) {
+    if (pending && pending_is(m.head)) {
+      pending->deliver(make_error(ec::superseded, "disarmed"));
+      pending.reset();
+    }
+    if (!is_current(m.head)) return;
+    ++epoch;
+    input->disarm();
+    queue.reset();
+  }
+
+  bool pending_is(const message_head& head) const { return head.scan == setup.head.scan; }
+
+  bool is_current(const message_head& head) const {
+    return queue && head.scan == setup.head.scan && head.gen == setup.head.gen;
+  }
+
+  // -- sending ------------------------------------------------------------------------------------------
+
+  void pass_on() {
+    for (auto process : queue->ready_processes()) {
+      auto& entries = queue->outgoing(process);
+      send_in_pieces(process, entries);
+      entries.clear();
+    }
+    queue->ready_processes().clear();
+    if (!pressed && queue->held_bytes() > options.budget.retain / 2) {
+      pressed = true;
+      self->send(controller, pressure{head(), options.stream});
+    }
+    allow();
+  }
+
+  void send_in_pieces(process_index process, std::vector<outgoing_entry>& entries) {
+    auto& to = processes[process];
+    for (auto first = entries.begin(); first != entries.end();) {
+      std::size_t bytes = 0;
+      auto last = first;
+      do bytes += last->data.bytes();
+      while (++last != entries.end() && bytes + last->data.bytes() <= largest_message &&
+             static_cast<std::size_t>(last - first) < most_entries);
+      partial_events m{head(), setup.stream, to.sequence++, {}};
+      m.entries.assign(std::make_move_iterator(first), std::make_move_iterator(last));
+      self->send(to.handle, std::move(m));
+      first = last;
+    }
+  }
+
+  message_head head() const { return {setup.head.scan, setup.head.gen, options.life}; }
+
+  void allow() {
+    auto bytes = queue->allowance();
+    auto idle = queue->may_exceed();
+    if (!halted) input->allow(bytes, idle);
+  }
+
+  // -- peers and time -----------------------------------------------------------------------------------
+
+  void meet(const member_info& peer) {
+    if (!peer.assembler) return;
+    assemblers[peer.life] = peer.assembler;
+    begin_if_connected();
+  }
+
+  void look_at_time() {
+    self->delayed_send(self, tick, tick_atom::value);
+    if (!queue || halted) return;
+    auto silent = std::chrono::nanoseconds(options.around.steady() - last_packet);
+    if (silent >= options.rearm_timeout && queue->unsettled()) {
+      queue->settle();
+      pass_on();
+    }
+    // A stream that is held back by its budget is not silent.
+    if (options.stall_timeout.count() > 0 && silent >= options.stall_timeout && !queue->tracker().complete() &&
+        input->status().reading) {
+      auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silent).count();
+      self->send(controller, stalled{head(), options.stream, fmt::format("nothing for {} s", seconds)});
+      last_packet = options.around.steady();
+    }
+  }
+
+  value status() {
+    auto in = input->status();
+    value_map m{{"stream", options.stream},
+                {"protocol", options.protocol},
+                {"matched_by", options.numbered ? "number" : "position"},
+                {"address", in.address},
+                {"connected", in.connected},
+                {"discarded_while_idle", in.discarded},
+                {"packets", packets}};
+    if (!in.error.empty()) m.set("error", in.error);
+    m.set("state", state_text(in));
+    if (queue) add_queue(m);
+    return m;
+  }
+
+  std::string state_text(const source_status& in) const {
+    if (!in.error.empty()) return "cannot read: " + in.error;
+    if (!queue) return in.connected ? "idle" : "idle, waiting for its instrument to connect";
+    if (!in.connected && queue->received_bytes() == 0) return "waiting for its instrument to connect";
+    if (queue->tracker().complete()) return "complete";
+    if (!in.reading) return "held back: its budget is full";
+    auto silent = std::chrono::nanoseconds(options.around.steady() - last_packet);
+    if (silent < std::chrono::seconds(1)) return "reading";
+    return fmt::format("silent for {} s", std::chrono::duration_cast<std::chrono::seconds>(silent).count());
+  }
+
+  void add_queue(value_map& m) const {
+    auto& tracker = queue->tracker();
+    value_map verdicts, faults;
+    for (std::size_t v = 0; v < verdict_count; ++v)
+      verdicts.set(name_of(static_cast<verdict>(v)), tracker.count(static_cast<verdict>(v)));
+    for (std::size_t f = 0; f < packet_fault_count; ++f)
+      faults.set(name_of(static_cast<packet_fault>(f)), queue->faults(static_cast<packet_fault>(f)));
+    m.set("entries", setup.entries).set("verdicts", std::move(verdicts)).set("faults", std::move(faults));
+    m.set("received_bytes", queue->received_bytes()).set("held_bytes", queue->held_bytes());
+    m.set("discarded", queue->discarded());
+    if (tracker.last_number()) m.set("last_number", *tracker.last_number());
+    if (tracker.series()) m.set("series", *tracker.series());
+    if (auto event = queue->waiting_for()) m.set("waiting_for_event", event->value);
+  }
+
+  // -- state --------------------------------------------------------------------------------------------
+
+  struct process {
+    caf::actor handle;
+    std::uint64_t sequence = 0; ///< of the next message to it
+  };
+
+  ingester_actor* self;
+  ingester_options options;
+  /// The bytes come from here; a thread of its own.
+  std::unique_ptr<source> input;
+  /// Assemblers of the processes that are connected.
+  std::unordered_map<incarnation, caf::actor> assemblers;
+  caf::actor controller;
+  /// The scan in hand; without a queue it is not armed.
+  arm setup;
+  std::optional<stream_queue> queue;
+  std::vector<process> processes;
+  /// An arm that waits for connections, and the one answered last.
+  std::optional<caf::typed_response_promise<armed>> pending, done;
+  /// Which arming of the source is in force.
+  std::uint64_t epoch = 0;
+  std::uint64_t packets = 0;
+  std::int64_t last_packet = 0;
+  bool halted = false;
+  bool pressed = false;
+};
+
+} // namespace
+
+caf::actor spawn_ingester(caf::actor_system& system, ingester_options options) {
+  return system.spawn([options = std::move(options)](ingester_actor* self) {
+    self->state.options = options;
+    return self->state.make_behavior();
+  });
+}
+
+} // namespace dtranspose

@@ -1,0 +1,34 @@
+/// Receives one stream, lets numbers say which event each frame belongs to, keeps it until it is committed
+/// and sends it where it is assigned. Interprets no pixels and asks nobody per event.
+#pragma once
+
+#include <caf/actor.hpp>
+#include <caf/fwd.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "model/ids.hpp"
+#include "model/stream_queue.hpp"
+#include "model/surroundings.hpp"
+#include "source/source.hpp"
+
+namespace dtranspose {
+
+struct ingester_options {
+  std::string stream;
+  std::string protocol;  ///< name, for status
+  bool numbered = true;  ///< does the protocol number its frames?
+  stream_queue::budget budget;
+  std::uint64_t late_window = 64;
+  std::chrono::nanoseconds rearm_timeout{};  ///< an early end is final after that
+  std::chrono::nanoseconds stall_timeout{};  ///< a silent stream ends the scan after that; 0: never
+  incarnation life;
+  surroundings around;
+  std::function<std::unique_ptr<source>()> make_source;
+};
+
+caf::actor spawn_ingester(caf::actor_system& system, ingester_options options);
+
+} // namespace dtranspose

@@ -1,0 +1,355 @@
+/// Every message between actors, with who sends it to whom. What crosses processes has a type id; what never
+/// leaves a process is listed at the end.
+///
+/// Names: `head` says for which scan and generation a message is, and which life of which process sent
+/// it; a receiver drops what does not fit. Requests are marked with their answer.
+#pragma once
+
+#include <caf/actor.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/atom.hpp>
+#include <caf/type_id.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/serialization.hpp"
+#include "analysis/reducer_host.hpp"
+#include "analysis/worker_host.hpp"
+#include "model/assignment.hpp"
+#include "model/event_joiner.hpp"
+#include "model/scan_id.hpp"
+#include "source/source.hpp"
+
+namespace dtranspose {
+
+struct message_head {
+  scan_id scan;
+  generation gen;
+  incarnation from;
+};
+
+// -- membership ---------------------------------------------------------------------------------------
+
+/// What a process is made of. member -> member of another process, which answers with its own;
+/// member -> controller of the same process.
+struct member_info {
+  struct ingester {
+    std::string stream;
+    caf::actor handle;
+  };
+  struct worker {
+    std::string name;
+    tag_set tags;
+    caf::actor handle;
+  };
+
+  incarnation life;
+  std::string name;
+  std::string address; ///< HOST:PORT where its peers connect; empty: not reachable
+  caf::actor member;
+  caf::actor assembler; ///< null without workers
+  caf::actor reducer;   ///< null without
+  std::vector<ingester> ingesters;
+  std::vector<worker> workers;
+};
+
+/// controller -> members: who is there, so that those who must talk connect directly.
+struct roster {
+  struct entry {
+    incarnation life;
+    std::string name;
+    std::string address;
+    bool ingests = false, works = false, reduces = false;
+  };
+  std::vector<entry> members;
+};
+
+/// member -> its own actors and controller: a process is gone.
+struct departed {
+  incarnation life;
+};
+
+// -- the scan -----------------------------------------------------------------------------------------
+
+/// controller -> reducer, workers, assemblers, ingesters, in this order; each answers `armed` or an error.
+struct arm {
+  struct worker_place {
+    std::string name;
+    incarnation process;
+    process_index place = 0; ///< of its process among those with workers
+  };
+
+  message_head head;
+  std::uint64_t events = 0;
+  stream_names streams;
+  std::vector<worker_place> workers; ///< by worker_index
+  std::string analysis;              ///< name or path, as configured; the receiver loads it itself
+  std::map<std::string, std::string> parameters;
+  parameters_version version;
+  worker_index worker;       ///< of the receiver, if it is a worker
+  stream_index stream;       ///< of the receiver, if it is an ingester
+  std::uint64_t entries = 0; ///< of that stream
+};
+
+struct armed {
+  incarnation from;
+  std::uint64_t credit = 0; ///< events that each worker of an assembler may be given to begin with
+};
+
+/// controller -> ingester: what to do with frames of a stretch of events.
+struct assignments {
+  message_head head;
+  dispatch_id dispatch;
+  std::vector<stream_run> runs;
+};
+
+/// controller -> assembler: what its workers will get of the same stretch.
+struct dispatches {
+  message_head head;
+  dispatch_id dispatch;
+  std::vector<worker_run> runs;
+};
+
+/// ingester -> assembler: frames, or tombstones, of events. Numbered without a hole per pair and scan.
+struct partial_events {
+  message_head head;
+  stream_index stream;
+  std::uint64_t sequence = 0;
+  std::vector<outgoing_entry> entries;
+};
+
+/// assembler -> controller: how many events each worker is ready for and through with, both in total.
+struct credit {
+  struct worker {
+    worker_index index;
+    std::uint64_t granted = 0;
+    std::uint64_t processed = 0;
+    std::uint64_t busy = 0; ///< ns
+  };
+  message_head head;
+  std::vector<worker> workers;
+};
+
+/// worker -> reducer. Numbered without a hole per worker and scan.
+struct results {
+  message_head head;
+  worker_index worker;
+  std::uint64_t sequence = 0;
+  parameters_version version;
+  mapped_batch mapped;
+};
+
+/// assembler -> reducer: slots that are given up, as data for them is missing.
+struct closes {
+  message_head head;
+  std::vector<unmappable> slots;
+};
+
+/// reducer -> controller: slots that ended, after they were folded and journaled.
+struct commits {
+  message_head head;
+  std::vector<ended_slots> slots;
+};
+
+/// reducer -> worker: results up to this one need not be kept.
+struct accepted {
+  message_head head;
+  std::uint64_t sequence = 0;
+};
+
+/// controller -> ingesters: events that are done.
+struct forget {
+  message_head head;
+  std::vector<event_range> events;
+};
+
+/// ingester -> controller: half of its budget is held, so deferred results should be flushed.
+struct pressure {
+  message_head head;
+  std::string stream;
+};
+
+/// ingester -> controller: nothing came for longer than the configuration allows.
+struct stalled {
+  message_head head;
+  std::string stream;
+  std::string since; ///< for people
+};
+
+/// controller -> ingesters: wait for nothing more; what is not there is lost.
+struct halt {
+  message_head head;
+  std::string cause;
+};
+
+/// controller -> workers: give the result that covers what is deferred.
+struct flush {
+  message_head head;
+};
+
+/// controller -> workers; each answers `finished_worker` when its last result is on its way.
+struct finish_worker {
+  message_head head;
+};
+struct finished_worker {
+  worker_index worker;
+  std::uint64_t results = 0; ///< messages to the reducer in total
+  std::string complaint;     ///< what its `finish` threw; empty: nothing
+};
+
+/// controller -> reducer; answers `finished_scan` when those many messages of each worker are in and its
+/// files are closed, or an error.
+struct finish_scan {
+  message_head head;
+  std::vector<finished_worker> workers;
+};
+struct finished_scan {
+  std::string output;                  ///< path of the file that was written; empty: none
+  std::vector<std::string> complaints; ///< what people should know of the result
+  std::uint64_t duplicates = 0;        ///< results that were rejected, as they had been folded before
+};
+
+/// controller -> everybody: the scan is over or given up.
+struct disarm {
+  message_head head;
+};
+
+// -- people -------------------------------------------------------------------------------------------
+
+/// http, runtime -> controller; answers the scan's id as text, or an error.
+struct set_sequence {
+  std::string body;
+  bool wrap = true;
+};
+
+/// What progress bars and scripts ask for. The names are those of the REST interface.
+struct progress {
+  std::string scan; ///< empty: none was started yet
+  std::string state;
+  std::uint64_t last_assigned = 0, completed_events = 0, total_events = 0;
+  bool finished = false;
+  std::map<std::string, std::uint64_t> fates;
+  std::string output;
+  std::string trouble; ///< why it failed or what it waits for, for people
+  double seconds = 0;  ///< since it was armed, until it ended
+};
+
+// -- never across processes ---------------------------------------------------------------------------
+
+/// source -> ingester.
+struct received {
+  std::uint64_t epoch = 0; ///< which arming it belongs to
+  std::shared_ptr<const packet_batch> batch;
+};
+
+/// assembler -> worker.
+struct events {
+  scan_id scan;
+  generation gen;
+  std::shared_ptr<const joined_batch> batch;
+};
+
+/// worker -> assembler.
+struct processed {
+  scan_id scan;
+  worker_index worker;
+  std::uint64_t count = 0, busy = 0, bytes = 0; ///< events, ns, bytes of their frames
+};
+
+// -- inspection ---------------------------------------------------------------------------------------
+
+#define DTRANSPOSE_INSPECT(type, ...)                                                                   \
+  template <class Inspector>                                                                            \
+  typename Inspector::result_type inspect(Inspector& f, type& x) {                                      \
+    return f(caf::meta::type_name(#type), __VA_ARGS__);                                                 \
+  }
+
+DTRANSPOSE_INSPECT(message_head, x.scan, x.gen, x.from)
+DTRANSPOSE_INSPECT(member_info::ingester, x.stream, x.handle)
+DTRANSPOSE_INSPECT(member_info::worker, x.name, x.tags, x.handle)
+DTRANSPOSE_INSPECT(member_info, x.life, x.name, x.address, x.member, x.assembler, x.reducer, x.ingesters, x.workers)
+DTRANSPOSE_INSPECT(roster::entry, x.life, x.name, x.address, x.ingests, x.works, x.reduces)
+DTRANSPOSE_INSPECT(roster, x.members)
+DTRANSPOSE_INSPECT(departed, x.life)
+DTRANSPOSE_INSPECT(arm::worker_place, x.name, x.process, x.place)
+DTRANSPOSE_INSPECT(arm, x.head, x.events, x.streams, x.workers, x.analysis, x.parameters, x.version, x.worker,
+                   x.stream, x.entries)
+DTRANSPOSE_INSPECT(armed, x.from, x.credit)
+DTRANSPOSE_INSPECT(assignments, x.head, x.dispatch, x.runs)
+DTRANSPOSE_INSPECT(dispatches, x.head, x.dispatch, x.runs)
+DTRANSPOSE_INSPECT(partial_events, x.head, x.stream, x.sequence, x.entries)
+DTRANSPOSE_INSPECT(credit::worker, x.index, x.granted, x.processed, x.busy)
+DTRANSPOSE_INSPECT(credit, x.head, x.workers)
+DTRANSPOSE_INSPECT(mapped_batch::result, x.slots, x.more, x.content)
+DTRANSPOSE_INSPECT(mapped_batch::failure, x.slots, x.cause)
+DTRANSPOSE_INSPECT(mapped_batch, x.mapped, x.empty, x.failed)
+DTRANSPOSE_INSPECT(results, x.head, x.worker, x.sequence, x.version, x.mapped)
+DTRANSPOSE_INSPECT(closes, x.head, x.slots)
+DTRANSPOSE_INSPECT(ended_slots, x.slots, x.how, x.cause)
+DTRANSPOSE_INSPECT(commits, x.head, x.slots)
+DTRANSPOSE_INSPECT(accepted, x.head, x.sequence)
+DTRANSPOSE_INSPECT(forget, x.head, x.events)
+DTRANSPOSE_INSPECT(pressure, x.head, x.stream)
+DTRANSPOSE_INSPECT(stalled, x.head, x.stream, x.since)
+DTRANSPOSE_INSPECT(halt, x.head, x.cause)
+DTRANSPOSE_INSPECT(flush, x.head)
+DTRANSPOSE_INSPECT(finish_worker, x.head)
+DTRANSPOSE_INSPECT(finished_worker, x.worker, x.results, x.complaint)
+DTRANSPOSE_INSPECT(finish_scan, x.head, x.workers)
+DTRANSPOSE_INSPECT(finished_scan, x.output, x.complaints, x.duplicates)
+DTRANSPOSE_INSPECT(disarm, x.head)
+DTRANSPOSE_INSPECT(set_sequence, x.body, x.wrap)
+DTRANSPOSE_INSPECT(progress, x.scan, x.state, x.last_assigned, x.completed_events, x.total_events, x.finished,
+                   x.fates, x.output, x.trouble, x.seconds)
+
+#undef DTRANSPOSE_INSPECT
+
+} // namespace dtranspose
+
+// clang-format off
+CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::member_info))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::roster))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::departed))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::arm))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::armed))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::assignments))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::dispatches))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::partial_events))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::credit))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::results))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::closes))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::commits))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::accepted))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::forget))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::pressure))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::stalled))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::halt))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::flush))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::finish_worker))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::finished_worker))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::finish_scan))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::finished_scan))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::disarm))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::set_sequence))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::progress))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::value))
+
+  // Bare verbs; each but `tick` and `dial` is a request.
+  CAF_ADD_ATOM(dtranspose, dtranspose, hello_atom, "hello")       // member -> member, version, system: the same back
+  CAF_ADD_ATOM(dtranspose, dtranspose, status_atom, "status")     // to every actor: a value
+  CAF_ADD_ATOM(dtranspose, dtranspose, progress_atom, "progress") // to the controller: progress
+  CAF_ADD_ATOM(dtranspose, dtranspose, sequence_atom, "sequence") // to the controller: JSON text
+  CAF_ADD_ATOM(dtranspose, dtranspose, config_atom, "config")     // to the controller: a value
+  CAF_ADD_ATOM(dtranspose, dtranspose, ledger_atom, "ledger")     // to the controller: a value
+  CAF_ADD_ATOM(dtranspose, dtranspose, stop_atom, "stop")         // to the controller: a bool, was there a scan
+  CAF_ADD_ATOM(dtranspose, dtranspose, tick_atom, "tick")         // an actor to itself
+  CAF_ADD_ATOM(dtranspose, dtranspose, dial_atom, "dial")         // a member to itself
+CAF_END_TYPE_ID_BLOCK(dtranspose)
+// clang-format on
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::received)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::events)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::processed)

@@ -1,0 +1,209 @@
+#include "actors/worker.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "actors/conduct.hpp"
+#include "actors/messages.hpp"
+#include "analysis/registry.hpp"
+#include "model/error.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+/// How long a deferred result may be held back while nobody asks for it: what a viewer waits for at most.
+constexpr auto flush_interval = std::chrono::seconds(1);
+/// Deferred events hold their frames at the ingesters; so many of them are flushed at once.
+constexpr std::uint64_t most_deferred = 4096;
+
+struct worker_state;
+using worker_actor = caf::stateful_actor<worker_state>;
+
+struct worker_state {
+  static inline const char* name = "worker";
+
+  explicit worker_state(worker_actor* self) : self(self) {}
+
+  caf::behavior make_behavior() {
+    set_conduct(self);
+    return {
+        [this](const events& m) { map(m); },
+        [this](const arm& m) { return start(m); },
+        [this](const disarm& m) { end(m); },
+        [this](const flush& m) { flush_now(m); },
+        [this](const accepted& m) { note(m); },
+        [this](const finish_worker& m) { return finish(m); },
+        [this](tick_atom) { tick(); },
+        [this](const member_info& peer) { meet(peer); },
+        [this](const departed& m) { forget_peer(m.life); },
+        [this](status_atom) { return status(); },
+    };
+  }
+
+  // -- the scan -----------------------------------------------------------------------------------------
+
+  caf::result<armed> start(const arm& m) {
+    waiting.reset();
+    if (!reducer) {
+      // Not connected yet: this is gone through again when it is. The controller does not wait for ever.
+      auto promise = self->make_response_promise<armed>();
+      waiting.emplace(m, promise);
+      return promise;
+    }
+    return begin(m);
+  }
+
+  caf::expected<armed> begin(const arm& m) {
+    assembler = nullptr;
+    try {
+      auto analysis = load_analysis(m.analysis);
+      auto settings = complete_parameters(*analysis, m.parameters);
+      host.emplace(analysis->make_worker(settings), settings, m.streams);
+      code = std::move(analysis);
+    } catch (const std::exception& e) {
+      return make_error(ec::bad_analysis, fmt::format("worker {}: {}", options.name, e.what()));
+    }
+    setup = m;
+    sequence = accepted_sequence = 0;
+    last_tick = options.around.steady();
+    return armed{options.life, 0};
+  }
+
+  void end(const disarm& m) {
+    if (waiting && waiting->first.head.scan == m.head.scan) waiting.reset();
+    if (!is_current(m.head)) return;
+    host.reset();
+    code.reset();
+  }
+
+  bool is_current(const message_head& head) const {
+    return host && head.scan == setup.head.scan && head.gen == setup.head.gen;
+  }
+
+  void map(const events& m) {
+    if (!host || m.scan != setup.head.scan || m.gen != setup.head.gen) return;
+    assembler = caf::actor_cast<caf::actor>(self->current_sender());
+    auto before = options.around.steady();
+    host->process(*m.batch, ticks(before), out);
+    auto now = options.around.steady();
+    std::uint64_t bytes = 0;
+    for (auto& entry : m.batch->entries) bytes += entry.data.bytes();
+    events_done += m.batch->events.size();
+    self->send(assembler, processed{setup.head.scan, setup.worker, m.batch->events.size(),
+                                    static_cast<std::uint64_t>(now - before), bytes});
+    if (host->deferred() >= most_deferred) flush_deferred();
+    if (host->deferred() > 0) flush_later();
+    send_results();
+  }
+
+  /// One event a second, of one worker, gets the tick.
+  bool ticks(std::int64_t now) {
+    if (setup.worker.value != 0 || now - last_tick < std::chrono::nanoseconds(std::chrono::seconds(1)).count())
+      return false;
+    last_tick = now;
+    return true;
+  }
+
+  void flush_later() {
+    if (tick_due) return;
+    tick_due = true;
+    self->delayed_send(self, flush_interval, tick_atom::value);
+  }
+
+  void tick() {
+    tick_due = false;
+    if (!host || host->deferred() == 0) return;
+    flush_deferred();
+    send_results();
+  }
+
+  void flush_now(const flush& m) {
+    if (!is_current(m.head)) return;
+    flush_deferred();
+    send_results();
+  }
+
+  void flush_deferred() { host->flush(out); }
+
+  caf::result<finished_worker> finish(const finish_worker& m) {
+    if (!is_current(m.head)) return make_error(ec::superseded, "another scan is armed");
+    auto complaint = host->finish(out);
+    send_results();
+    return finished_worker{setup.worker, sequence, std::move(complaint)};
+  }
+
+  void send_results() {
+    if (out.nothing()) return;
+    message_head head{setup.head.scan, setup.head.gen, options.life};
+    self->send(reducer, results{head, setup.worker, sequence++, setup.version, std::exchange(out, {})});
+  }
+
+  /// Results up to there need not be kept; until results are sent again after a reducer's death, none are.
+  void note(const accepted& m) {
+    if (is_current(m.head)) accepted_sequence = m.sequence + 1;
+  }
+
+  // -- peers --------------------------------------------------------------------------------------------
+
+  void meet(const member_info& peer) {
+    if (!peer.reducer) return;
+    reducer = peer.reducer;
+    reducer_life = peer.life;
+    if (!waiting) return;
+    auto [m, promise] = *std::exchange(waiting, {});
+    if (auto ready = begin(m))
+      promise.deliver(*ready);
+    else
+      promise.deliver(ready.error());
+  }
+
+  void forget_peer(incarnation life) {
+    if (life == reducer_life) reducer = nullptr;
+  }
+
+  value status() {
+    value_map m{{"name", options.name}, {"events", events_done}, {"armed", host.has_value()}};
+    m.set("unaccepted_results", sequence - accepted_sequence);
+    if (host) m.set("deferred", host->deferred());
+    return m;
+  }
+
+  // -- state --------------------------------------------------------------------------------------------
+
+  worker_actor* self;
+  worker_options options;
+  caf::actor assembler;
+  caf::actor reducer;
+  incarnation reducer_life;
+  arm setup;
+  /// An arm that waits for the reducer's connection.
+  std::optional<std::pair<arm, caf::typed_response_promise<armed>>> waiting;
+  /// Outlives the parts that were made by it.
+  std::shared_ptr<const analysis> code;
+  /// The analysis of the scan in hand; nothing when not armed.
+  std::optional<worker_host> host;
+  /// What is on its way to the reducer.
+  mapped_batch out;
+  std::uint64_t sequence = 0, accepted_sequence = 0;
+  std::uint64_t events_done = 0;
+  std::int64_t last_tick = 0;
+  bool tick_due = false;
+};
+
+} // namespace
+
+caf::actor spawn_worker(caf::actor_system& system, worker_options options) {
+  auto body = [options](worker_actor* self) {
+    self->state.options = options;
+    return self->state.make_behavior();
+  };
+  return options.detached ? system.spawn<caf::detached>(body) : system.spawn(body);
+}
+
+} // namespace dtranspose

@@ -1,0 +1,56 @@
+#include "bare_pull.hpp"
+
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+
+#include <zmq.h>
+
+namespace dtranspose::benchmarks {
+
+namespace {
+
+void check(int result, const char* what) {
+  if (result < 0) throw std::runtime_error(std::string(what) + ": " + zmq_strerror(zmq_errno()));
+}
+
+struct close_socket {
+  void operator()(void* socket) const { zmq_close(socket); }
+};
+struct end_context {
+  void operator()(void* context) const { zmq_ctx_term(context); }
+};
+
+/// Receives all parts of a message and returns their bytes.
+std::uint64_t receive(void* socket, zmq_msg_t& part) {
+  std::uint64_t bytes = 0;
+  do {
+    check(zmq_msg_recv(&part, socket, 0), "receive");
+    bytes += zmq_msg_size(&part);
+  } while (zmq_msg_more(&part));
+  return bytes;
+}
+
+} // namespace
+
+pull_rate bare_pull(const std::string& url, std::uint64_t messages, double warm_up,
+                    int timeout_ms) {
+  using clock = std::chrono::steady_clock;
+  std::unique_ptr<void, end_context> context(zmq_ctx_new());
+  std::unique_ptr<void, close_socket> socket(zmq_socket(context.get(), ZMQ_PULL));
+  check(zmq_setsockopt(socket.get(), ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms), "time-out");
+  check(zmq_connect(socket.get(), url.c_str()), url.c_str());
+  zmq_msg_t part;
+  zmq_msg_init(&part);
+  auto warm = static_cast<std::uint64_t>(static_cast<double>(messages) * warm_up);
+  for (std::uint64_t i = 0; i < warm; ++i) receive(socket.get(), part);
+  auto start = clock::now();
+  std::uint64_t bytes = 0;
+  for (auto i = warm; i < messages; ++i) bytes += receive(socket.get(), part);
+  std::chrono::duration<double> elapsed = clock::now() - start;
+  zmq_msg_close(&part);
+  return {static_cast<double>(messages - warm) / elapsed.count(),
+          static_cast<double>(bytes) / elapsed.count()};
+}
+
+} // namespace dtranspose::benchmarks

@@ -1,0 +1,91 @@
+#include "reducer_host.hpp"
+
+#include <algorithm>
+#include <exception>
+
+#include "output/journal.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+/// Appends to the last of `ended` where a run goes on with the same fate.
+void add(std::vector<ended_slots>& ended, const slot_run& slots, fate how, const std::string& cause = {}) {
+  if (!ended.empty()) {
+    auto& last = ended.back();
+    auto& run = last.slots;
+    if (last.how == how && last.cause == cause && run.first_slot == slots.first_slot &&
+        run.slots == slots.slots && slots.events.count == 1 && run.events.last() < slots.events.first &&
+        run.events.extend(slots.events.first))
+      return;
+  }
+  ended.push_back({slots, how, cause});
+}
+
+} // namespace
+
+/// Marks slots as ended, unless one of them is.
+bool reducer_host::claim(const slot_run& slots) {
+  if (ended_.overlaps(slots)) {
+    ++duplicates_;
+    return false;
+  }
+  ended_.insert(slots);
+  return true;
+}
+
+void reducer_host::fold(worker_index worker, const mapped_batch& results, std::vector<ended_slots>& ended) {
+  journal_.append(worker, results);
+  for (auto& result : results.mapped) fold(worker, result, ended);
+  for (auto& slots : results.empty)
+    if (claim(slots)) add(ended, slots, fate::empty);
+  for (auto& failure : results.failed)
+    if (claim(failure.slots)) add(ended, failure.slots, fate::failed, failure.cause);
+}
+
+void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
+                        std::vector<ended_slots>& ended) {
+  bool covers = result.slots.events.count > 0;
+  auto overlap = [this](auto& run) { return ended_.overlaps(run); };
+  if (covers && (overlap(result.slots) || std::any_of(result.more.begin(), result.more.end(), overlap))) {
+    ++duplicates_;
+    return;
+  }
+  std::optional<event_number> first;
+  std::size_t events = 0;
+  if (covers) {
+    first = result.slots.events.first;
+    events = result.slots.events.count;
+    ended_.insert(result.slots);
+    for (auto& run : result.more) {
+      ended_.insert(run);
+      events += run.events.count;
+    }
+  }
+  std::string trouble;
+  try {
+    part_->process_result({first, events, worker, result.content}, settings_);
+    if (rows_ && events == 1) rows_(*first, result.content);
+    ++folded_;
+  } catch (const std::exception& e) {
+    trouble = std::string("reducer: ") + e.what();
+  } catch (...) {
+    trouble = "reducer: unknown exception";
+  }
+  if (!covers) return;
+  auto how = trouble.empty() ? fate::folded : fate::failed;
+  add(ended, result.slots, how, trouble);
+  for (auto& run : result.more) add(ended, run, how, trouble);
+}
+
+void reducer_host::close(const unmappable& slots, std::vector<ended_slots>& ended) {
+  // One by one: some of them may have ended.
+  for (std::uint32_t i = 0; i < slots.slots.events.count; ++i) {
+    slot_run one{{slots.slots.events.at(i), 1, 1}, slots.slots.first_slot, slots.slots.slots};
+    if (!claim(one)) continue;
+    journal_.append(one, slots.how);
+    add(ended, one, slots.how, slots.cause);
+  }
+}
+
+} // namespace dtranspose

@@ -1,0 +1,63 @@
+/// Folds results into the reducer part of an analysis, each exactly once. No actors.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/event_joiner.hpp"
+#include "model/slot_set.hpp"
+#include "plugin.hpp"
+#include "worker_host.hpp"
+
+namespace dtranspose {
+
+class journal;
+
+/// Slots that ended alike.
+struct ended_slots {
+  slot_run slots;
+  fate how = fate::folded;
+  std::string cause;
+};
+
+class reducer_host {
+ public:
+  /// Takes the rows of per-event results, e.g. an output file.
+  using row_sink = std::function<void(event_number, const value&)>;
+
+  /// `records` outlives this; `rows` may be empty.
+  reducer_host(std::unique_ptr<reducer_part> part, parameters settings, journal& records, row_sink rows)
+      : part_(std::move(part)), settings_(std::move(settings)), journal_(records), rows_(std::move(rows)) {}
+
+  /// Folds what has not been folded, and appends the slots that ended now. A result is folded whole or
+  /// not at all.
+  void fold(worker_index worker, const mapped_batch& results, std::vector<ended_slots>& ended);
+
+  /// Ends slots that will get no result; those that ended already stay as they are.
+  void close(const unmappable& slots, std::vector<ended_slots>& ended);
+
+  std::optional<std::chrono::nanoseconds> timer() { return part_->timer(settings_); }
+  void finish() { part_->finish(settings_); }
+  value published() const { return part_->published(); }
+
+  /// Results that were rejected as one of their slots had ended.
+  std::uint64_t duplicates() const { return duplicates_; }
+  std::uint64_t folded() const { return folded_; }
+  const slot_set& ended() const { return ended_; }
+
+ private:
+  bool claim(const slot_run& slots);
+  void fold(worker_index worker, const mapped_batch::result& result, std::vector<ended_slots>& ended);
+
+  std::unique_ptr<reducer_part> part_;
+  parameters settings_;
+  journal& journal_;
+  row_sink rows_;
+  slot_set ended_;
+  std::uint64_t duplicates_ = 0;
+  std::uint64_t folded_ = 0;
+};
+
+} // namespace dtranspose

@@ -1,0 +1,130 @@
+#include "analysis/registry.hpp"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include "analysis/none.hpp"
+#include "analysis/roi.hpp"
+#include "analysis/sum.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+bool is_path(std::string_view name) { return name.find('/') != name.npos || name.ends_with(".so"); }
+
+std::string last_dl_error() {
+  auto text = ::dlerror();
+  return text ? text : "unknown error";
+}
+
+/// The shared object at that path, loaded once. It stays for good: what it made may outlive its
+/// scan.
+void* shared_object(const std::string& path) {
+  static std::mutex mutex;
+  static auto& handles = *new std::map<std::string, void*>;
+  std::lock_guard lock(mutex);
+  auto& handle = handles[path];
+  // Without a slash it would be looked for in the directories of the system's libraries.
+  if (!handle) {
+    auto file = path.find('/') == path.npos ? "./" + path : path;
+    handle = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  }
+  if (!handle) throw std::runtime_error(fmt::format("analysis '{}': {}", path, last_dl_error()));
+  return handle;
+}
+
+std::shared_ptr<const analysis> load_plugin(const std::string& path) {
+  auto symbol = ::dlsym(shared_object(path), "dtranspose_plugin");
+  if (!symbol)
+    throw std::runtime_error(
+        fmt::format("analysis '{}': no plug-in of dtranspose: {}", path, last_dl_error()));
+  auto entry = reinterpret_cast<plugin_entry (*)()>(symbol)();
+  if (entry.contract_version != plugin_contract_version)
+    throw std::runtime_error(
+        fmt::format("analysis '{}' was built for plug-in contract {}, this is {}: rebuild it", path,
+                    entry.contract_version, plugin_contract_version));
+  try {
+    if (auto made = entry.make()) return std::shared_ptr<const analysis>(made);
+  } catch (const std::exception& e) {
+    throw std::runtime_error(fmt::format("analysis '{}': {}", path, e.what()));
+  } catch (...) {
+    throw std::runtime_error(fmt::format("analysis '{}': unknown exception", path));
+  }
+  throw std::runtime_error(fmt::format("analysis '{}' made no analysis", path));
+}
+
+template <class Range, class NameOf>
+std::string listed(const Range& range, NameOf name_of) {
+  std::string text;
+  for (auto& x : range) text.append(text.empty() ? "" : ", ").append(name_of(x));
+  return text;
+}
+
+/// The written form that analyses read. Throws std::runtime_error where there is none.
+std::string converted(const analysis& what, const parameter_description& p,
+                      const std::string& written) {
+  auto refuse = [&](std::string_view wanted) {
+    return std::runtime_error(fmt::format("analysis '{}': parameter '{}' is of type {}: '{}' is {}",
+                                          what.name(), p.name, name_of(p.type), written, wanted));
+  };
+  switch (p.type) {
+  case parameter_type::text:
+  case parameter_type::binary:
+    break;
+  case parameter_type::integer:
+    if (!parameters::integer_of(written)) throw refuse("no whole number of 64 bits");
+    break;
+  case parameter_type::real:
+    if (!parameters::real_of(written)) throw refuse("no number");
+    break;
+  case parameter_type::boolean:
+    if (written == "True" || written == "true" || written == "1") return "True";
+    if (written == "False" || written == "false" || written == "0") return "False";
+    throw refuse("neither True nor False");
+  }
+  return written;
+}
+
+} // namespace
+
+std::vector<std::shared_ptr<const analysis>> built_in_analyses() {
+  return {make_none_analysis(), make_roi_analysis(), make_sum_analysis()};
+}
+
+std::shared_ptr<const analysis> load_analysis(const std::string& name_or_path) {
+  if (is_path(name_or_path)) return load_plugin(name_or_path);
+  auto known = built_in_analyses();
+  for (auto& a : known)
+    if (a->name() == name_or_path) return a;
+  auto names = listed(known, [](auto& a) { return a->name(); });
+  throw std::runtime_error(
+      fmt::format("no analysis '{}'; built in: {}; plug-ins are named by their "
+                  "path, e.g. ./mine.so",
+                  name_or_path, names));
+}
+
+parameters complete_parameters(const analysis& what,
+                               const std::map<std::string, std::string>& set) {
+  auto described = what.describe_parameters();
+  parameters result;
+  for (auto& p : described) result.set(p.name, p.initial);
+  for (auto& [name, written] : set) {
+    auto same = [&name](auto& p) { return p.name == name; };
+    auto p = std::find_if(described.begin(), described.end(), same);
+    if (p == described.end()) {
+      auto known = listed(described, [](auto& d) -> auto& { return d.name; });
+      throw std::runtime_error(fmt::format("analysis '{}' has no parameter '{}'; it has {}",
+                                           what.name(), name, known.empty() ? "none" : known));
+    }
+    result.set(name, converted(what, *p, written));
+  }
+  return result;
+}
+
+} // namespace dtranspose

@@ -1,0 +1,315 @@
+#include "analysis/roi.hpp"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include "analysis/image.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+/// The places begin..end-1 along one axis; without an end, all from `begin` on.
+struct span_of_axis {
+  std::size_t begin = 0;
+  std::optional<std::size_t> end = {};
+
+  bool everything() const { return begin == 0 && !end; }
+  std::size_t end_in(std::size_t extent) const { return end.value_or(extent); }
+  bool fits(std::size_t extent) const { return begin < end_in(extent) && end_in(extent) <= extent; }
+};
+
+std::string_view trimmed(std::string_view text) {
+  auto first = text.find_first_not_of(" \t");
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+/// A place in the text of `parameter`; nothing where it is left out.
+std::optional<std::size_t> place_of(std::string_view text) {
+  std::size_t place = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), place);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return place;
+}
+
+/// `A:B`, `A:`, `:B`, `:` or nothing at all.
+span_of_axis parse_span(std::string_view parameter, const std::string& written) {
+  auto text = trimmed(written);
+  if (text.empty()) return {};
+  auto refuse = [&] {
+    return std::invalid_argument(fmt::format(
+        "parameter '{}': '{}' is no range of pixels; an example is 16:48 for pixels 16 to 47",
+        parameter, written));
+  };
+  auto colon = text.find(':');
+  if (colon == text.npos) throw refuse();
+  auto first = trimmed(text.substr(0, colon)), last = trimmed(text.substr(colon + 1));
+  span_of_axis range;
+  if (!first.empty()) {
+    auto begin = place_of(first);
+    if (!begin) throw refuse();
+    range.begin = *begin;
+  }
+  if (!last.empty()) {
+    range.end = place_of(last);
+    if (!range.end || *range.end <= range.begin) throw refuse();
+  }
+  return range;
+}
+
+/// The region as its parameters say, read anew only when they change.
+class region {
+ public:
+  explicit region(const parameters& settings) { update(settings); }
+
+  /// Throws std::invalid_argument, naming the parameter.
+  void update(const parameters& settings) {
+    update(rows, rows_text_, "rows", settings);
+    update(columns, columns_text_, "columns", settings);
+  }
+
+  span_of_axis rows, columns;
+
+  std::string text() const {
+    return fmt::format("rows '{}', columns '{}'", rows_text_, columns_text_);
+  }
+
+ private:
+  static void update(span_of_axis& range, std::string& text, std::string_view parameter,
+                     const parameters& settings) {
+    auto written = settings.find(parameter);
+    if (!written || *written == text) return;
+    range = parse_span(parameter, *written);
+    text = *written;
+  }
+
+  std::string rows_text_, columns_text_;
+};
+
+/// Where the pixels of the region are: `planes` times the same rectangle of each.
+struct rectangle {
+  std::size_t planes = 1, rows = 1, columns = 1; ///< of the image
+  std::size_t row = 0, end_row = 1, column = 0, end_column = 1;
+
+  std::size_t pixels() const { return planes * (end_row - row) * (end_column - column); }
+};
+
+/// Throws std::runtime_error, naming shape and region, when the region is not inside of the image.
+rectangle place(const region& wanted, const image_view& image) {
+  auto refuse = [&](std::string_view why) {
+    return std::runtime_error(fmt::format("region of {} {} an image of shape {}", wanted.text(),
+                                          why, shape_text(image.shape)));
+  };
+  rectangle r;
+  auto dimensions = image.shape.size();
+  auto rows = wanted.rows, columns = wanted.columns;
+  for (std::size_t axis = 0; axis + 2 < dimensions; ++axis) r.planes *= image.shape[axis];
+  if (dimensions >= 1) r.columns = image.shape[dimensions - 1];
+  if (dimensions >= 2) r.rows = image.shape[dimensions - 2];
+  if (dimensions < 2 && !rows.everything()) throw refuse("has rows, unlike");
+  if (dimensions == 0 && !columns.everything()) throw refuse("has columns, unlike");
+  if (dimensions == 1 && image.blobs.size() > 1) { // each element is a blob: a column of rows
+    std::swap(r.rows, r.columns);
+    std::swap(rows, columns);
+  }
+  if (r.planes == 0 || !rows.fits(r.rows) || !columns.fits(r.columns))
+    throw refuse("is not inside of");
+  r.row = rows.begin;
+  r.end_row = rows.end_in(r.rows);
+  r.column = columns.begin;
+  r.end_column = columns.end_in(r.columns);
+  return r;
+}
+
+struct statistics {
+  double sum = 0, lowest = 0, highest = 0;
+};
+
+__extension__ using int128 = __int128;
+
+/// Sums integers exactly: so many pixels that 128 bits overflow do not exist.
+template <class T>
+class gatherer {
+ public:
+  void add(const std::byte* pixels, std::size_t n) {
+    // Fixed lengths, so that the compiler makes vector code of them.
+    for (; n >= 256; n -= 256, pixels += 256 * sizeof(T)) add_block<256>(pixels);
+    for (; n >= 32; n -= 32, pixels += 32 * sizeof(T)) add_block<32>(pixels);
+    for (; n > 0; --n, pixels += sizeof(T)) add_block<1>(pixels);
+  }
+
+  statistics result() const {
+    return {static_cast<double>(sum_), static_cast<double>(lowest_), static_cast<double>(highest_)};
+  }
+
+ private:
+  /// Holds the sum of 256 pixels, of the fewest bytes where that makes a loop faster.
+  using block_sum = std::conditional_t<
+      sizeof(T) == 8, int128,
+      std::conditional_t<sizeof(T) == 4,
+                         std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>,
+                         std::conditional_t<std::is_signed_v<T>, std::int32_t, std::uint32_t>>>;
+
+  template <std::size_t n>
+  void add_block(const std::byte* pixels) {
+    block_sum sum = 0;
+    T lowest = lowest_, highest = highest_;
+    for (std::size_t i = 0; i < n; ++i) {
+      T x;
+      std::memcpy(&x, pixels + i * sizeof(T), sizeof(T));
+      sum += x;
+      lowest = x < lowest ? x : lowest;
+      highest = x > highest ? x : highest;
+    }
+    sum_ += sum;
+    lowest_ = lowest;
+    highest_ = highest;
+  }
+
+  int128 sum_ = 0;
+  T lowest_ = std::numeric_limits<T>::max(), highest_ = std::numeric_limits<T>::lowest();
+};
+
+/// Sums in lanes, each with Neumaier's compensation (in the form without branches, Knuth's TwoSum).
+template <class T>
+  requires std::is_floating_point_v<T>
+class gatherer<T> {
+ public:
+  void add(const std::byte* pixels, std::size_t n) {
+    for (; n >= lanes; n -= lanes, pixels += lanes * sizeof(T)) add_block<lanes>(pixels);
+    for (; n > 0; --n, pixels += sizeof(T)) add_block<1>(pixels);
+  }
+
+  statistics result() const {
+    double lowest = lowest_[0], highest = highest_[0], sum = 0, error = 0;
+    bool some_nan = false;
+    for (std::size_t i = 0; i < lanes; ++i) {
+      add(sum_[i], sum, error);
+      error += error_[i];
+      lowest = std::min(lowest, lowest_[i]);
+      highest = std::max(highest, highest_[i]);
+      some_nan |= nans_[i] != 0;
+    }
+    if (some_nan) lowest = highest = sum = std::numeric_limits<double>::quiet_NaN();
+    // With an infinite sum there is no error to speak of.
+    return {std::isfinite(sum) ? sum + error : sum, lowest, highest};
+  }
+
+ private:
+  static constexpr std::size_t lanes = 8;
+
+  static void add(double x, double& sum, double& error) {
+    double next = sum + x, taken = next - sum;
+    error += (sum - (next - taken)) + (x - taken);
+    sum = next;
+  }
+
+  template <std::size_t n>
+  void add_block(const std::byte* pixels) {
+    for (std::size_t i = 0; i < n; ++i) {
+      T pixel;
+      std::memcpy(&pixel, pixels + i * sizeof(T), sizeof(T));
+      double x = pixel;
+      add(x, sum_[i], error_[i]);
+      lowest_[i] = x < lowest_[i] ? x : lowest_[i];
+      highest_[i] = x > highest_[i] ? x : highest_[i];
+      nans_[i] += x == x ? 0.0 : 1.0;
+    }
+  }
+
+  static constexpr double infinity = std::numeric_limits<double>::infinity();
+
+  double sum_[lanes] = {}, error_[lanes] = {}, nans_[lanes] = {};
+  double lowest_[lanes] = {infinity, infinity, infinity, infinity,
+                           infinity, infinity, infinity, infinity};
+  double highest_[lanes] = {-infinity, -infinity, -infinity, -infinity,
+                            -infinity, -infinity, -infinity, -infinity};
+};
+
+/// Bytes of row `r` of the image, counted through all planes: rows lie in blobs of equal length.
+const std::byte* row_at(const image_view& image, std::size_t r, std::size_t rows_per_blob,
+                        std::size_t row_bytes) {
+  return image.blobs[r / rows_per_blob].data() + r % rows_per_blob * row_bytes;
+}
+
+template <class T>
+statistics gather(const image_view& image, const rectangle& r) {
+  gatherer<T> gathered;
+  auto row_bytes = r.columns * sizeof(T);
+  auto rows_per_blob = r.planes * r.rows / image.blobs.size();
+  bool whole_rows = r.column == 0 && r.end_column == r.columns;
+  for (std::size_t plane = 0; plane < r.planes; ++plane)
+    for (auto row = r.row; row < r.end_row;) {
+      auto at = plane * r.rows + row;
+      // Rows that follow one another in memory are taken at once.
+      auto together =
+          whole_rows ? std::min(r.end_row - row, rows_per_blob - at % rows_per_blob) : 1;
+      gathered.add(row_at(image, at, rows_per_blob, row_bytes) + r.column * sizeof(T),
+                   together * (r.end_column - r.column));
+      row += together;
+    }
+  return gathered.result();
+}
+
+class roi_worker final : public worker_part {
+ public:
+  explicit roi_worker(const parameters& settings) : region_(settings) {}
+
+  answer process_event(const event& e, const parameters& settings, bool) override {
+    region_.update(settings);
+    auto stream = settings.find("stream");
+    auto image = find_image(e, stream ? std::string_view(*stream) : std::string_view());
+    if (!image) return answer::nothing();
+    auto where = place(region_, *image);
+    auto found = visit_dtype(image->type, [&]<class T>(T) { return gather<T>(*image, where); });
+    value_map result;
+    result.reserve(4);
+    result.set("mean", found.sum / static_cast<double>(where.pixels()))
+        .set("sum", found.sum)
+        .set("min", found.lowest)
+        .set("max", found.highest);
+    return answer::result(std::move(result));
+  }
+
+ private:
+  region region_;
+};
+
+class roi_analysis final : public analysis {
+ public:
+  std::string_view name() const override { return "roi"; }
+  std::string_view description() const override {
+    return "mean, sum, min and max of a rectangular region of an image, per event";
+  }
+
+  std::vector<parameter_description> describe_parameters() const override {
+    using enum parameter_type;
+    return {
+        {"stream", text, "", "stream of the images; empty: the first that has one"},
+        {"rows", text, "", "rows of the region, e.g. 16:48 for rows 16 to 47; empty: all"},
+        {"columns", text, "", "columns of the region, e.g. 16:48; empty: all"},
+    };
+  }
+
+  std::vector<result_description> describe_results(const parameters& settings) const override {
+    region{settings}; // throws where it is none
+    std::vector<result_description> results;
+    for (auto name : {"mean", "sum", "min", "max"}) results.push_back({.name = name});
+    return results;
+  }
+
+  std::unique_ptr<worker_part> make_worker(const parameters& settings) const override {
+    return std::make_unique<roi_worker>(settings);
+  }
+};
+
+} // namespace
+
+std::unique_ptr<analysis> make_roi_analysis() { return std::make_unique<roi_analysis>(); }
+
+} // namespace dtranspose

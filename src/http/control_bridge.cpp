@@ -1,0 +1,84 @@
+#include "http/control_bridge.hpp"
+
+#include <caf/scoped_actor.hpp>
+#include <caf/sec.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include "actors/messages.hpp"
+#include "model/error.hpp"
+#include "model/value_json.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+constexpr auto short_patience = std::chrono::seconds(5);
+
+/// 4xx for what the caller can change, as the incumbent has it.
+int status_of(const caf::error& error) {
+  if (error == caf::sec::request_timeout) return 504;
+  switch (code_of(error).value_or(ec::none)) {
+  case ec::malformed: return 422;
+  case ec::unavailable:
+  case ec::bad_analysis:
+  case ec::refused: return 400;
+  case ec::superseded: return 409;
+  case ec::timed_out: return 504;
+  default: return 500;
+  }
+}
+
+std::string json_of(const value& v) { return to_json(v); }
+
+} // namespace
+
+template <class Answer, class... Question>
+http_answer control_bridge::ask(std::chrono::nanoseconds patience,
+                                std::function<std::string(const Answer&)> to_body, Question... question) {
+  caf::scoped_actor self{system_};
+  http_answer answer;
+  self->request(controller_, patience, std::move(question)...)
+      .receive([&](const Answer& a) { answer.body = to_body(a); },
+               [&](const caf::error& e) { answer = {status_of(e), error_body(text_of(e))}; });
+  return answer;
+}
+
+http_answer control_bridge::set_sequence(std::string_view body, bool all_wrap) {
+  // Reducer, workers, assemblers and ingesters are armed one after the other.
+  return ask<std::string>(4 * arming_ + short_patience, [](auto& id) { return nlohmann::json(id).dump(); },
+                          dtranspose::set_sequence{std::string(body), all_wrap});
+}
+
+http_answer control_bridge::sequence() {
+  return ask<std::string>(short_patience, [](auto& json) { return json; }, sequence_atom::value);
+}
+
+http_answer control_bridge::progress() {
+  return ask<dtranspose::progress>(
+      short_patience,
+      [](auto& p) {
+        nlohmann::ordered_json body{{"last_assigned", p.last_assigned},
+                                    {"completed_events", p.completed_events},
+                                    {"total_events", p.total_events},
+                                    {"finished", p.finished},
+                                    {"scan", p.scan},
+                                    {"state", p.state},
+                                    {"fates", p.fates},
+                                    {"seconds", p.seconds},
+                                    {"output", p.output},
+                                    {"trouble", p.trouble}};
+        return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+      },
+      progress_atom::value);
+}
+
+http_answer control_bridge::config() { return ask<value>(short_patience, json_of, config_atom::value); }
+http_answer control_bridge::status() { return ask<value>(short_patience, json_of, status_atom::value); }
+http_answer control_bridge::ledger() { return ask<value>(short_patience, json_of, ledger_atom::value); }
+
+http_answer control_bridge::stop() {
+  return ask<bool>(short_patience, [](bool) { return std::string("null"); }, stop_atom::value);
+}
+
+} // namespace dtranspose

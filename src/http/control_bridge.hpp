@@ -1,0 +1,38 @@
+/// Answers the REST interface by asking the controller.
+#pragma once
+
+#include <caf/actor.hpp>
+#include <caf/fwd.hpp>
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "http/control_server.hpp"
+
+namespace dtranspose {
+
+class control_bridge final : public control_interface {
+ public:
+  /// `arming`: how long a scan may take to start.
+  control_bridge(caf::actor_system& system, caf::actor controller, std::chrono::nanoseconds arming)
+      : system_(system), controller_(std::move(controller)), arming_(arming) {}
+
+  http_answer set_sequence(std::string_view body, bool all_wrap) override;
+  http_answer sequence() override;
+  http_answer progress() override;
+  http_answer config() override;
+  http_answer status() override;
+  http_answer ledger() override;
+  http_answer stop() override;
+
+ private:
+  template <class Answer, class... Question>
+  http_answer ask(std::chrono::nanoseconds patience, std::function<std::string(const Answer&)> to_body,
+                  Question... question);
+
+  caf::actor_system& system_;
+  caf::actor controller_;
+  std::chrono::nanoseconds arming_;
+};
+
+} // namespace dtranspose

@@ -1,0 +1,62 @@
+/// The REST interface through which people and control systems steer scans: routes, bodies and
+/// status codes. What the routes mean is behind `control_interface`.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace dtranspose {
+
+/// Largest body that is read; more is answered with 413.
+inline constexpr std::size_t http_body_limit = std::size_t{256} << 20;
+
+struct http_answer {
+  int status = 200;
+  std::string body = "null"; ///< JSON
+};
+
+/// `{"detail": text}`, which is how every error is answered.
+std::string error_body(std::string_view text);
+
+/// What the REST interface asks of the system. Called from several threads of the server at once;
+/// an exception is answered with 500 and its text.
+class control_interface {
+ public:
+  virtual ~control_interface();
+
+  /// Starts a scan: `body` is what was posted, unchecked. Answers its id.
+  virtual http_answer set_sequence(std::string_view body, bool all_wrap) = 0;
+  virtual http_answer sequence() = 0;
+  virtual http_answer progress() = 0;
+  virtual http_answer config() = 0;
+  virtual http_answer status() = 0;
+  virtual http_answer ledger() = 0;
+  virtual http_answer stop() = 0;
+};
+
+/// Serves a `control_interface`, which must outlive it, on an address of its own.
+class control_server {
+ public:
+  /// Takes the port (0: any) but answers nobody yet. Throws std::runtime_error naming the address
+  /// when that cannot be had.
+  control_server(std::string host, std::uint16_t port, control_interface& system);
+  ~control_server();
+
+  std::uint16_t port() const;
+
+  /// Answers requests, in threads of its own. Called once.
+  void start();
+
+  /// Closes all connections, idle ones at once, and returns when the last call into the system has.
+  /// For good; may be called again.
+  void stop();
+
+ private:
+  class listener;
+  std::unique_ptr<listener> listener_;
+};
+
+} // namespace dtranspose

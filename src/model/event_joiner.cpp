@@ -1,0 +1,120 @@
+#include "event_joiner.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+namespace dtranspose {
+
+std::uint32_t event_joiner::node_of(event_number event) {
+  auto [i, is_new] = index_.try_emplace(event.value, 0);
+  if (!is_new) return i->second;
+  if (free_.empty()) {
+    free_.push_back(static_cast<std::uint32_t>(nodes_.size()));
+    nodes_.emplace_back().data.resize(names_.size());
+  }
+  i->second = free_.back();
+  free_.pop_back();
+  nodes_[i->second].number = event;
+  return i->second;
+}
+
+void event_joiner::free_node(std::uint32_t place) {
+  auto& n = nodes_[place];
+  index_.erase(n.number.value);
+  for (auto rest = n.arrived & ~n.missing; rest != 0; rest &= rest - 1) {
+    auto& data = n.data[static_cast<std::size_t>(std::countr_zero(rest))];
+    if (data) open_bytes_ -= data.bytes();
+    data.reset();
+  }
+  n.arrived = n.missing = 0;
+  n.targets.clear();
+  n.how = fate::incomplete;
+  n.cause.clear();
+  free_.push_back(place);
+}
+
+void event_joiner::expect(std::size_t worker, const worker_run& run, dispatch_id dispatch) {
+  for (std::uint32_t i = 0; i < run.events.count; ++i) {
+    auto place = node_of(run.events.at(i));
+    auto& n = nodes_[place];
+    n.targets.push_back({static_cast<std::uint32_t>(worker), run.first_slot, run.slots, run.streams, dispatch});
+    ++n.open_targets;
+    queues_[worker].nodes.push_back(place);
+  }
+}
+
+void event_joiner::match() {
+  for (std::size_t w = 0; w < queues_.size(); ++w) drain(w);
+}
+
+void event_joiner::add(stream_index stream, const outgoing_entry& entry) {
+  auto place = node_of(entry.event);
+  auto& n = nodes_[place];
+  if (n.arrived & bit(stream)) return;
+  n.arrived |= bit(stream);
+  if (entry.missing) {
+    n.missing |= bit(stream);
+    n.how = std::max(n.how, entry.missing->how);
+    n.cause += fmt::format("{}stream '{}': {}", n.cause.empty() ? "" : "; ", names_[stream.value],
+                           entry.missing->cause);
+  } else {
+    n.data[stream.value] = entry.data;
+    open_bytes_ += entry.data.bytes();
+  }
+  // Draining may free the node, so its workers are looked at by place.
+  for (std::size_t t = 0; t < nodes_[place].targets.size(); ++t) {
+    auto worker = nodes_[place].targets[t].worker;
+    auto& nodes = queues_[worker].nodes;
+    if (!nodes.empty() && nodes.front() == place) drain(worker);
+  }
+}
+
+/// Hands over, in order, every event at the head of the worker's queue that has all its streams.
+void event_joiner::drain(std::size_t worker) {
+  auto& nodes = queues_[worker].nodes;
+  while (!nodes.empty()) {
+    auto place = nodes.front();
+    auto& n = nodes_[place];
+    auto t = std::find_if(n.targets.begin(), n.targets.end(), [&](auto& x) { return x.worker == worker; });
+    if ((n.arrived & t->streams) != t->streams) return;
+    if ((n.missing & t->streams) && !deliver_incomplete_)
+      give_up(worker, n, *t);
+    else
+      hand_over(worker, n, *t);
+    nodes.pop_front();
+    if (--n.open_targets == 0) free_node(place);
+  }
+}
+
+void event_joiner::hand_over(std::size_t worker, node& n, const target& t) {
+  auto& batch = batches_[worker];
+  auto first = static_cast<std::uint32_t>(batch.entries.size());
+  for (auto rest = t.streams & ~n.missing; rest != 0; rest &= rest - 1) {
+    auto stream = static_cast<std::uint16_t>(std::countr_zero(rest));
+    auto& data = n.data[stream];
+    if (n.open_targets > 1) {
+      batch.entries.push_back({stream_index(stream), data});
+    } else {
+      open_bytes_ -= data.bytes();
+      batch.entries.push_back({stream_index(stream), std::move(data)});
+    }
+  }
+  auto entries = static_cast<std::uint32_t>(batch.entries.size()) - first;
+  batch.events.push_back({n.number, t.first_slot, t.slots, t.dispatch, first, entries});
+}
+
+void event_joiner::give_up(std::size_t worker, const node& n, const target& t) {
+  ++queues_[worker].given_up;
+  if (!given_up_.empty()) {
+    auto& last = given_up_.back();
+    if (last.slots.first_slot == t.first_slot && last.slots.slots == t.slots && last.how == n.how &&
+        last.cause == n.cause && last.slots.events.last() < n.number && last.slots.events.extend(n.number))
+      return;
+  }
+  given_up_.push_back({{{n.number, 1, 1}, t.first_slot, t.slots}, n.how, n.cause});
+}
+
+} // namespace dtranspose

@@ -1,0 +1,111 @@
+/// Joins what the streams send of each event, by number, for the workers of one process.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "assignment.hpp"
+#include "event.hpp"
+#include "stream_queue.hpp"
+
+namespace dtranspose {
+
+/// What a worker is to do about one event.
+struct joined_event {
+  event_number number;
+  slot_index first_slot;
+  std::uint16_t slots = 1;
+  dispatch_id dispatch;
+  std::uint32_t first_entry = 0; ///< its streams in the batch's list of entries
+  std::uint32_t entries = 0;
+};
+
+/// Whole events for one worker, in rising order.
+struct joined_batch {
+  std::vector<joined_event> events;
+  std::vector<stream_entry> entries;
+};
+
+/// Slots that cannot be mapped, as a stream has no data for them.
+struct unmappable {
+  slot_run slots;
+  fate how = fate::incomplete;
+  std::string cause; ///< names the stream
+};
+
+/// Events meet their streams in whatever order assignments and entries come. Each worker gets its events in
+/// the order of their numbers; an event that lacks a stream's data for good is given up, or handed over
+/// without that stream when `deliver_incomplete` is set.
+class event_joiner {
+ public:
+  event_joiner(stream_names names, std::size_t workers, bool deliver_incomplete)
+      : names_(std::move(names)), queues_(workers), batches_(workers),
+        deliver_incomplete_(deliver_incomplete) {}
+
+  /// The worker gets these events; `worker` counts from 0 within the process. Rising order per worker. All
+  /// workers of an event are expected before `match` is called.
+  void expect(std::size_t worker, const worker_run& run, dispatch_id dispatch);
+
+  /// Hands over what came before it was expected.
+  void match();
+
+  /// One stream's entry of an event: data, or why there is none.
+  void add(stream_index stream, const outgoing_entry& entry);
+
+  /// Whole events since they were last taken, per worker.
+  joined_batch& batch(std::size_t worker) { return batches_[worker]; }
+  std::vector<unmappable>& given_up() { return given_up_; }
+  /// Events of a worker that were given up since it was last asked: they return credit too.
+  std::uint64_t take_given_up_events(std::size_t worker) { return std::exchange(queues_[worker].given_up, 0); }
+
+  /// Events that are expected or begun and not handed over.
+  std::size_t open() const { return index_.size(); }
+  /// Bytes of frames in them.
+  std::uint64_t open_bytes() const { return open_bytes_; }
+
+ private:
+  struct target {
+    std::uint32_t worker = 0;
+    slot_index first_slot;
+    std::uint16_t slots = 1;
+    stream_mask streams = 0;
+    dispatch_id dispatch;
+  };
+
+  struct node {
+    event_number number;
+    stream_mask arrived = 0; ///< data or tombstone
+    stream_mask missing = 0; ///< tombstone
+    std::uint32_t open_targets = 0;
+    std::vector<target> targets;
+    std::vector<stream_data> data; ///< by stream
+    fate how = fate::incomplete;
+    std::string cause;
+  };
+
+  struct queue {
+    std::deque<std::uint32_t> nodes; ///< in order of events
+    std::uint64_t given_up = 0;
+  };
+
+  std::uint32_t node_of(event_number event);
+  void free_node(std::uint32_t place);
+  void drain(std::size_t worker);
+  void hand_over(std::size_t worker, node& n, const target& t);
+  void give_up(std::size_t worker, const node& n, const target& t);
+
+  stream_names names_;
+  std::vector<node> nodes_; ///< reused, so that nothing is allocated per event in steady state
+  std::vector<std::uint32_t> free_;
+  std::unordered_map<std::uint64_t, std::uint32_t> index_; ///< event -> place in nodes_
+  std::vector<queue> queues_;
+  std::vector<joined_batch> batches_;
+  std::vector<unmappable> given_up_;
+  std::uint64_t open_bytes_ = 0;
+  bool deliver_incomplete_;
+};
+
+} // namespace dtranspose

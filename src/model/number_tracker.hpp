@@ -1,0 +1,115 @@
+/// Turns the numbers that an instrument put on its messages into places in the scan, with a verdict for
+/// each. One per stream and scan; the same for all protocols.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "ids.hpp"
+#include "interval_set.hpp"
+#include "protocol/protocol.hpp"
+
+namespace dtranspose {
+
+/// What the tracker says of a message.
+enum class verdict : std::uint8_t {
+  ok,
+  gap,       ///< numbers are missing just before it
+  duplicate, ///< its place was taken already
+  late,      ///< out of order
+  restarted, ///< a start that opens the next arm, or replaces one before any data
+  stray,     ///< belongs to no series that was armed
+  after_end, ///< behind the end of its series or of the map
+  doubtful,  ///< its place cannot be known any more
+};
+inline constexpr std::size_t verdict_count = 8;
+
+constexpr const char* name_of(verdict v) {
+  constexpr const char* names[] = {"ok",        "gap",   "duplicate", "late",
+                                   "restarted", "stray", "after_end", "doubtful"};
+  return names[static_cast<std::size_t>(v)];
+}
+
+/// Positions that will get no data.
+struct missing_run {
+  stream_position first;
+  std::uint64_t count = 0;
+  const char* cause = ""; ///< a constant
+};
+
+/// Number n, counted from the first of its arm, is the n-th entry behind the arm's start; starts and ends
+/// are entries themselves. Where a later arm begins is known when the arm before was closed exactly: by
+/// a count in its end, or by message numbers; otherwise what follows is missing rather than guessed.
+class number_tracker {
+ public:
+  struct decision {
+    verdict what = verdict::ok;
+    std::optional<stream_position> place; ///< where it belongs; nothing: drop it
+    bool replaces = false;                ///< put it in place of what may be there
+    bool hold = false;                    ///< an early end: keep it until `released` says where it goes
+  };
+
+  /// `entries`: how many entries the map has for the stream. `late_window`: how many positions after a gap
+  /// may go by before what is missing is given up.
+  number_tracker(std::uint64_t entries, std::uint64_t late_window)
+      : entries_(entries), late_window_(late_window) {}
+
+  /// Decides on a message; positions given up because of it are appended to `missing`.
+  decision take(const entry_numbers& numbers, std::vector<missing_run>& missing);
+
+  /// Time has passed without a message: a held end is final, and what is missing before the last
+  /// message is given up if an end was seen.
+  void settle(std::vector<missing_run>& missing);
+
+  /// Would `settle` decide anything?
+  bool unsettled() const { return held_end_ || (arm_ && arm_->end && next_ < highest_end_); }
+
+  /// Gives up everything that is not there, as after a stop.
+  void close(std::vector<missing_run>& missing, const char* cause);
+
+  /// Where the held end goes, once that is known; asking clears it.
+  std::optional<stream_position> released();
+
+  /// Every entry of the map is there or given up.
+  bool complete() const { return next_ >= entries_; }
+  std::uint64_t count(verdict v) const { return counts_[static_cast<std::size_t>(v)]; }
+  /// The last number that an instrument gave.
+  std::optional<std::uint64_t> last_number() const { return last_number_; }
+  std::optional<std::uint64_t> series() const { return arm_ ? arm_->series : std::nullopt; }
+  /// Entries there or given up without a hole.
+  stream_position next() const { return stream_position(next_); }
+
+ private:
+  struct arm {
+    std::uint64_t start = 0; ///< position of its start; its data begin one behind
+    std::optional<std::uint64_t> message_number;
+    std::optional<std::uint64_t> series;
+    std::optional<std::uint64_t> end; ///< position of its end
+    bool exact = true;                ///< is `end` known for sure?
+    bool has_data = false;
+  };
+
+  decision take_start(const entry_numbers& numbers, std::vector<missing_run>& missing);
+  decision take_data(const entry_numbers& numbers, std::vector<missing_run>& missing);
+  decision take_end(const entry_numbers& numbers, std::vector<missing_run>& missing);
+  decision put(std::uint64_t position, std::vector<missing_run>& missing);
+  void give_up_before(std::uint64_t position, const char* cause, std::vector<missing_run>& missing);
+  decision counted(decision d);
+
+  std::uint64_t entries_;
+  std::uint64_t late_window_;
+  std::uint64_t next_ = 0;        ///< everything before it is decided
+  std::uint64_t highest_end_ = 0; ///< one behind the highest position taken
+  std::set<std::uint64_t> ahead_; ///< taken positions at or behind next_
+  interval_set given_up_;
+  std::optional<arm> arm_;
+  std::optional<std::uint64_t> held_end_; ///< position it would have as an entry in mid-scan
+  std::optional<std::uint64_t> released_;
+  std::optional<std::uint64_t> last_number_;
+  std::uint64_t counts_[verdict_count] = {};
+};
+
+} // namespace dtranspose

@@ -1,0 +1,270 @@
+#include "stream_queue.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace dtranspose {
+
+void stream_queue::receive(const packet_batch& batch) {
+  received_bytes_ += batch.bytes;
+  auto useless = batch.bytes;
+  for (auto& packet : batch.packets)
+    if (packet.data) useless -= std::min(useless, budgeted_bytes(packet.data.bytes()));
+  released_bytes_ += useless;
+  assigned_bytes_ += useless;
+  for (auto& packet : batch.packets) receive(packet);
+}
+
+void stream_queue::receive(const stream_packet& packet) {
+  if (closed_) return drop(packet.data);
+  if (packet.fault)
+    take_fault(packet);
+  else if (packet.numbers.event)
+    take_recorded(packet);
+  else
+    take_numbered(packet);
+}
+
+void stream_queue::take_numbered(const stream_packet& packet) {
+  scratch_.clear();
+  auto decision = tracker_.take(packet.numbers, scratch_);
+  place_released();
+  give_up(scratch_);
+  if (decision.place)
+    place(*decision.place, packet.data, decision.replaces);
+  else if (decision.hold)
+    held_end_ = packet.data;
+  else
+    drop(packet.data);
+}
+
+/// A packet that is of no use, but whose place may be known: then its event is named at once.
+void stream_queue::take_fault(const stream_packet& packet) {
+  ++faults_[static_cast<std::size_t>(*packet.fault)];
+  drop(packet.data);
+  if (!packet.numbered) return;
+  scratch_.clear();
+  auto decision = tracker_.take(packet.numbers, scratch_);
+  place_released();
+  give_up(scratch_);
+  if (decision.place)
+    give_up(decision.place->value, 1, fate::incomplete,
+            fmt::format("{} message{}", name_of(*packet.fault),
+                        packet.numbers.number ? fmt::format(", number {}", *packet.numbers.number) : ""));
+}
+
+/// A recording knows the events of its packets; their positions are known once they are assigned.
+void stream_queue::take_recorded(const stream_packet& packet) {
+  recorded_.push_back(packet);
+  resolve_recorded();
+}
+
+void stream_queue::resolve_recorded() {
+  while (!recorded_.empty() && !runs_.empty()) {
+    auto event = event_number(*recorded_.front().numbers.event);
+    if (event > runs_.back().run.events.last() && assigned_entries_ < entries_) return;
+    auto packet = std::move(recorded_.front());
+    recorded_.pop_front();
+    auto position = position_of(event);
+    if (!position || *position < recorded_next_) {
+      drop(packet.data);
+      continue;
+    }
+    give_up(recorded_next_, *position - recorded_next_, fate::incomplete, "missing in the recording");
+    recorded_next_ = *position + 1;
+    place(stream_position(*position), packet.data, false);
+  }
+}
+
+void stream_queue::place_released() {
+  auto position = tracker_.released();
+  if (!position || !held_end_) return;
+  place(*position, *held_end_, false);
+  held_end_.reset();
+}
+
+void stream_queue::place(stream_position position, const stream_data& data, bool replace) {
+  if (position.value < base_) return drop(data);
+  auto& c = at(position.value);
+  if (c.what == state::present && replace && !c.sent) release(c);
+  else if (c.what != state::waiting) return drop(data);
+  c.data = data;
+  c.what = state::present;
+  send_if_assigned(position.value);
+}
+
+void stream_queue::give_up(const std::vector<missing_run>& missing) {
+  for (auto& m : missing) give_up(m.first.value, m.count, fate::incomplete, m.cause);
+}
+
+void stream_queue::give_up(std::uint64_t first, std::uint64_t count, fate how, const std::string& cause) {
+  if (count == 0) return;
+  auto kept = keep(cause);
+  auto end = first + count;
+  // What is not assigned yet waits as a range: there may be millions of it.
+  if (end > assigned_entries_) given_up_.push_back({std::max(first, assigned_entries_), end, how, kept});
+  for (auto p = std::max(first, base_); p < std::min(end, assigned_entries_); ++p) {
+    auto& c = at(p);
+    if (c.what != state::waiting) continue;
+    c.what = state::missing;
+    c.how = how;
+    c.cause = kept;
+    send_if_assigned(p);
+  }
+}
+
+const std::string* stream_queue::keep(std::string cause) {
+  auto i = std::find(causes_.rbegin(), causes_.rend(), cause);
+  if (i != causes_.rend()) return &*i;
+  return &causes_.emplace_back(std::move(cause));
+}
+
+stream_queue::cell& stream_queue::at(std::uint64_t position) {
+  if (position - base_ >= cells_.size()) cells_.resize(position - base_ + 1);
+  return cells_[position - base_];
+}
+
+void stream_queue::assign(const stream_run& run, dispatch_id dispatch) {
+  auto first = assigned_entries_;
+  runs_.push_back({first, run, dispatch});
+  assigned_entries_ += run.events.count;
+  for (auto target : run.targets)
+    if (target >= outgoing_.size()) outgoing_.resize(target + std::size_t{1});
+  auto stored_end = std::min(assigned_entries_, base_ + cells_.size());
+  for (auto p = first; p < stored_end; ++p)
+    if (at(p).what != state::waiting) send(p, runs_.back());
+  apply_given_up();
+  if (closed_) give_up(first, run.events.count, fate::lost, close_cause_);
+  resolve_recorded();
+}
+
+/// Turns what was given up before it was assigned into tombstones, as far as it is assigned now.
+void stream_queue::apply_given_up() {
+  auto waiting = std::move(given_up_);
+  given_up_.clear();
+  for (auto& range : waiting) give_up(range.first, range.end - range.first, range.how, *range.cause);
+}
+
+void stream_queue::send_if_assigned(std::uint64_t position) {
+  if (auto run = run_of(position)) send(position, *run);
+}
+
+void stream_queue::send(std::uint64_t position, const placed_run& placed) {
+  auto& c = at(position);
+  if (c.sent) return;
+  c.sent = true;
+  ++sent_;
+  if (c.data) assigned_bytes_ += budgeted_bytes(c.data.bytes());
+  auto event = placed.run.events.at(static_cast<std::uint32_t>(position - placed.first));
+  for (auto target : placed.run.targets) {
+    auto& out = outgoing_[target];
+    if (out.empty()) ready_.push_back(target);
+    auto& entry = out.emplace_back(outgoing_entry{event, placed.dispatch, c.data, {}});
+    if (c.what == state::missing) entry.missing = missing_data{c.how, *c.cause};
+  }
+  if (placed.run.targets.empty()) {
+    if (c.what == state::present) ++discarded_;
+    release(c);
+    c.what = state::released;
+    trim();
+  }
+}
+
+const stream_queue::placed_run* stream_queue::run_of(std::uint64_t position) {
+  if (position >= assigned_entries_ || runs_.empty() || position < runs_.front().first) return nullptr;
+  // Entries come in rising order but for the late ones, so the run is nearly always this or the next.
+  for (auto i = last_run_; i < runs_.size() && i < last_run_ + 2; ++i)
+    if (position >= runs_[i].first && position < runs_[i].end()) return &runs_[last_run_ = i];
+  auto i = std::upper_bound(runs_.begin(), runs_.end(), position,
+                            [](std::uint64_t p, auto& r) { return p < r.first; });
+  last_run_ = static_cast<std::size_t>(i - runs_.begin()) - 1;
+  return &runs_[last_run_];
+}
+
+std::uint64_t stream_queue::lower_position(event_number event) const {
+  auto i = std::partition_point(runs_.begin(), runs_.end(),
+                                [&](auto& r) { return r.run.events.last() < event; });
+  if (i == runs_.end()) return assigned_entries_;
+  if (event <= i->run.events.first) return i->first;
+  auto distance = event - i->run.events.first;
+  return i->first + (distance + i->run.events.stride - 1) / i->run.events.stride;
+}
+
+std::optional<std::uint64_t> stream_queue::position_of(event_number event) const {
+  auto position = lower_position(event);
+  if (position == assigned_entries_ || lower_position(event + 1) == position) return std::nullopt;
+  return position;
+}
+
+void stream_queue::forget(event_range events) {
+  auto first = std::max(lower_position(events.first), base_), end = lower_position(events.end);
+  for (auto p = first; p < end && p - base_ < cells_.size(); ++p) {
+    auto& c = cells_[p - base_];
+    release(c);
+    c.what = state::released;
+  }
+  trim();
+}
+
+void stream_queue::release(cell& c) {
+  if (!c.data) return;
+  released_bytes_ += budgeted_bytes(c.data.bytes());
+  if (!c.sent) assigned_bytes_ += budgeted_bytes(c.data.bytes());
+  c.data.reset();
+}
+
+void stream_queue::drop(const stream_data& data) {
+  if (!data) return;
+  released_bytes_ += budgeted_bytes(data.bytes());
+  assigned_bytes_ += budgeted_bytes(data.bytes());
+}
+
+void stream_queue::trim() {
+  while (!cells_.empty() && cells_.front().what == state::released && cells_.front().sent) {
+    cells_.pop_front();
+    ++base_;
+  }
+  while (!runs_.empty() && runs_.front().end() <= base_) {
+    runs_.pop_front();
+    if (last_run_ > 0) --last_run_;
+  }
+}
+
+void stream_queue::settle() {
+  if (!tracker_.unsettled()) return;
+  scratch_.clear();
+  tracker_.settle(scratch_);
+  place_released();
+  give_up(scratch_);
+}
+
+void stream_queue::close(const std::string& cause) {
+  closed_ = true;
+  close_cause_ = cause;
+  for (auto& packet : recorded_) drop(packet.data);
+  recorded_.clear();
+  if (held_end_) drop(*held_end_);
+  held_end_.reset();
+  give_up(base_, assigned_entries_ - std::min(base_, assigned_entries_), fate::lost, cause);
+}
+
+std::uint64_t stream_queue::allowance() const {
+  return std::min(released_bytes_ + limits_.retain, assigned_bytes_ + limits_.read_ahead);
+}
+
+bool stream_queue::may_exceed() const {
+  auto nothing_held = received_bytes_ == released_bytes_;
+  auto nothing_unassigned = received_bytes_ == assigned_bytes_;
+  return nothing_held || (nothing_unassigned && received_bytes_ < released_bytes_ + limits_.retain);
+}
+
+std::optional<event_number> stream_queue::waiting_for() const {
+  for (auto& placed : runs_)
+    for (auto p = std::max(placed.first, base_); p < placed.end(); ++p)
+      if (p - base_ >= cells_.size() || cells_[p - base_].what == state::waiting)
+        return placed.run.events.at(static_cast<std::uint32_t>(p - placed.first));
+  return std::nullopt;
+}
+
+} // namespace dtranspose

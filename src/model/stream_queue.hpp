@@ -1,0 +1,148 @@
+/// What an ingester holds of its stream: every entry from its receipt until its event is committed.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "assignment.hpp"
+#include "event_run.hpp"
+#include "number_tracker.hpp"
+#include "source/source.hpp"
+
+namespace dtranspose {
+
+/// Why a stream has no data for an event.
+struct missing_data {
+  fate how = fate::incomplete; ///< incomplete: the instrument did not give it; lost: it was there, or never came
+  std::string cause;
+};
+
+/// One entry on its way to the worker processes that must see it.
+struct outgoing_entry {
+  event_number event;
+  dispatch_id dispatch;
+  stream_data data;                  ///< empty: a tombstone
+  std::optional<missing_data> missing; ///< why, on a tombstone
+};
+
+/// Puts entries where their numbers say, meets them with assignments in whatever order the two come, keeps
+/// them until they are forgotten, and counts bytes for the budgets.
+class stream_queue {
+ public:
+  struct budget {
+    std::uint64_t retain = 0;     ///< bytes held until committed
+    std::uint64_t read_ahead = 0; ///< bytes held that are not assigned yet
+  };
+
+  stream_queue(std::uint64_t entries, std::uint64_t late_window, budget limits)
+      : tracker_(entries, late_window), entries_(entries), limits_(limits) {}
+
+  /// Takes what its source handed over.
+  void receive(const packet_batch& batch);
+
+  /// Takes what the controller assigned, in rising order of events.
+  void assign(const stream_run& run, dispatch_id dispatch);
+
+  /// Drops what it holds of these events: they are committed.
+  void forget(event_range events);
+
+  /// Nothing came for a while.
+  void settle();
+  bool unsettled() const { return tracker_.unsettled(); }
+
+  /// Nothing more will be waited for: every assigned entry that is not there is lost, for that reason.
+  void close(const std::string& cause);
+
+  /// What is ready for a process since the last call; call with each process in `ready_processes`.
+  std::vector<outgoing_entry>& outgoing(process_index process) { return outgoing_[process]; }
+  std::vector<process_index>& ready_processes() { return ready_; }
+
+  /// How much the source may hand over in total, and whether one packet beyond that may pass.
+  std::uint64_t allowance() const;
+  bool may_exceed() const;
+
+  const number_tracker& tracker() const { return tracker_; }
+  std::uint64_t held_bytes() const { return received_bytes_ - released_bytes_; }
+  std::uint64_t received_bytes() const { return received_bytes_; }
+  std::uint64_t discarded() const { return discarded_; }
+  std::uint64_t faults(packet_fault f) const { return faults_[static_cast<std::size_t>(f)]; }
+  /// Every assigned entry was sent or dropped.
+  bool idle() const { return sent_ == assigned_entries_; }
+  /// The next entry that is waited for, as an event; nothing when none is assigned.
+  std::optional<event_number> waiting_for() const;
+
+ private:
+  enum class state : std::uint8_t { waiting, present, missing, released };
+
+  struct cell {
+    stream_data data;
+    state what = state::waiting;
+    bool sent = false;
+    fate how = fate::incomplete;
+    const std::string* cause = nullptr;
+  };
+
+  struct placed_run {
+    std::uint64_t first = 0; ///< position of its first entry
+    stream_run run;
+    dispatch_id dispatch;
+    std::uint64_t end() const { return first + run.events.count; }
+  };
+
+  struct given_up_range {
+    std::uint64_t first = 0, end = 0;
+    fate how = fate::incomplete;
+    const std::string* cause = nullptr;
+  };
+
+  void receive(const stream_packet& packet);
+  void take_numbered(const stream_packet& packet);
+  void take_recorded(const stream_packet& packet);
+  void resolve_recorded();
+  void take_fault(const stream_packet& packet);
+  void place(stream_position position, const stream_data& data, bool replace);
+  void give_up(std::uint64_t first, std::uint64_t count, fate how, const std::string& cause);
+  void give_up(const std::vector<missing_run>& missing);
+  void apply_given_up();
+  void place_released();
+  void send_if_assigned(std::uint64_t position);
+  void send(std::uint64_t position, const placed_run& run);
+  void release(cell& c);
+  void drop(const stream_data& data);
+  void trim();
+  cell& at(std::uint64_t position);
+  const placed_run* run_of(std::uint64_t position);
+  std::optional<std::uint64_t> position_of(event_number event) const;
+  /// First position whose event is not before `event`.
+  std::uint64_t lower_position(event_number event) const;
+  const std::string* keep(std::string cause);
+
+  number_tracker tracker_;
+  std::uint64_t entries_;
+  budget limits_;
+  std::deque<cell> cells_;
+  std::uint64_t base_ = 0; ///< position of cells_.front()
+  std::deque<placed_run> runs_;
+  std::size_t last_run_ = 0; ///< where the last look-up ended
+  std::uint64_t assigned_entries_ = 0;
+  std::uint64_t sent_ = 0;
+  std::uint64_t recorded_next_ = 0; ///< positions of a recording before it are decided
+  std::deque<stream_packet> recorded_; ///< packets with event numbers that are not assigned yet
+  std::optional<stream_data> held_end_;
+  std::uint64_t received_bytes_ = 0, released_bytes_ = 0, assigned_bytes_ = 0;
+  std::uint64_t discarded_ = 0;
+  std::uint64_t faults_[packet_fault_count] = {};
+  std::vector<given_up_range> given_up_; ///< not assigned yet
+  std::deque<std::string> causes_; ///< kept for the cells that name them
+  std::vector<std::vector<outgoing_entry>> outgoing_;
+  std::vector<process_index> ready_;
+  std::vector<missing_run> scratch_;
+  bool closed_ = false;
+  std::string close_cause_;
+};
+
+} // namespace dtranspose

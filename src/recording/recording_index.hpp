@@ -1,0 +1,32 @@
+/// What dumps of ingesters hold together: streams, and the events in which each has data.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "recording/event_runs.hpp"
+#include "recording/mapped_file.hpp"
+
+namespace dtranspose {
+
+/// A stream as files hold it.
+struct recorded_stream {
+  std::string name;
+  std::string type; ///< of its first event
+  event_runs events;
+};
+
+/// What files hold together.
+struct recording_index {
+  std::vector<recorded_stream> streams;   ///< in order of their first appearance
+  std::uint64_t events = 0;               ///< highest event number + 1
+  std::vector<std::string> warnings = {}; ///< what could not be read, and types that change
+};
+
+/// Reads all of `files` once. Throws std::runtime_error when one is no dump, when the event numbers
+/// of one fall, or when a stream appears twice in an event: each named with file and event.
+recording_index index_of(const std::vector<std::shared_ptr<const mapped_file>>& files);
+
+} // namespace dtranspose

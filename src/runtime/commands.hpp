@@ -1,0 +1,60 @@
+/// What the program can be told to do, one function per command; each returns the exit status. Errors are
+/// thrown as std::runtime_error with a text that names what can be changed.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/configuration.hpp"
+
+namespace dtranspose {
+
+/// Options that several commands have, over what the configuration says.
+struct analysis_choice {
+  std::string analysis;            ///< empty: as configured
+  std::vector<std::string> params; ///< NAME=VALUE
+  std::string output;              ///< empty: as configured
+};
+
+void apply(const analysis_choice& choice, configuration& settings);
+
+struct role_command {
+  std::string roles;
+  std::string config;
+  std::string listen, join, http, results; ///< HOST:PORT; empty: as configured
+  std::vector<std::string> streams;        ///< empty: all
+  std::optional<std::uint32_t> workers;
+  std::string tags; ///< joined by commas; empty: as configured
+  analysis_choice choice;
+  bool json = false;
+};
+int run_roles(const role_command& command);
+
+struct replay_command {
+  std::vector<std::string> files;
+  std::string map; ///< file with the body of POST /api/v1/sequence; empty: one constraint per event
+  bool wrap = true;
+  std::uint32_t workers = 0; ///< 0: one per processor
+  analysis_choice choice;
+  bool json = false;
+};
+int run_replay(const replay_command& command);
+
+struct simulate_command {
+  std::string config;
+  std::string controller = "http://127.0.0.1:5000";
+  std::vector<std::string> streams; ///< empty: all that are simulated
+  bool no_map = false;
+  std::uint32_t min_workers = 1;
+  double patience = 60; ///< seconds to wait for the system to take the map
+  bool json = false;
+};
+int run_simulate(const simulate_command& command);
+
+int run_inspect(const std::string& file, bool json);
+int run_check(const std::string& file, bool json);
+int run_analyses(bool json);
+
+} // namespace dtranspose

@@ -1,0 +1,191 @@
+/// One TOML file describes a set-up and serves every role of it: what may stand in it, and what
+/// holds where it says nothing. `config/site.toml` shows every key.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/ids.hpp"
+#include "model/value.hpp"
+#include "runtime/quantities.hpp"
+
+namespace dtranspose {
+
+/// `[cluster]`: who belongs together, and how they find and miss each other.
+struct cluster_settings {
+  /// A process of another name is refused. Default: dtranspose.
+  std::string name = "dtranspose";
+  /// Where all roles but the controller join. Default: 127.0.0.1:4242.
+  host_and_port controller{"127.0.0.1", 4242};
+  /// Where this process takes connections of its peers; port 0: any. Default: 127.0.0.1:0.
+  host_and_port listen{"127.0.0.1", 0};
+  /// Time between two signs of life. Default: 1s.
+  std::chrono::nanoseconds heartbeat = std::chrono::seconds(1);
+  /// Silence after which a process counts as dead; longer than `heartbeat`. Default: 5s.
+  std::chrono::nanoseconds timeout = std::chrono::seconds(5);
+};
+
+/// `[http]`: where people and control systems connect.
+struct http_settings {
+  /// REST and page. Default: 127.0.0.1:5000.
+  host_and_port control{"127.0.0.1", 5000};
+  /// HDF REST. Default: 127.0.0.1:5001.
+  host_and_port results{"127.0.0.1", 5001};
+};
+
+enum class socket_kind : std::uint8_t { pull, sub };
+
+/// `[[stream]]`: a source and how it is read.
+struct stream_settings {
+  /// Required, unique, without `:` and blanks.
+  std::string name;
+  /// Required; one of `protocol_names()`.
+  std::string protocol;
+  /// Required; e.g. `tcp://host:port`.
+  std::string url;
+  /// ZeroMQ socket of the reader. Default: what instruments of the protocol expect.
+  socket_kind socket = socket_kind::pull;
+  /// Bytes held until committed; the sender stops when they are used up. Default: 2GiB.
+  std::uint64_t retain = std::uint64_t{2} << 30;
+  /// Bytes read ahead of what has been assigned. Default: 4MiB.
+  std::uint64_t read_ahead = 4 << 20;
+  /// Frames out of order that are waited for. Default: 64.
+  std::uint32_t late_window = 64;
+  /// How long an early end waits for a start that follows. Default: 2s.
+  std::chrono::nanoseconds rearm_timeout = std::chrono::seconds(2);
+  /// Does the reader connect, or bind and let the instrument connect? Default: true.
+  bool connect = true;
+};
+
+enum class incomplete_events : std::uint8_t {
+  skip,    ///< workers never see them
+  deliver, ///< workers get what is there, with the missing streams listed
+};
+
+/// `[scan]`: how long things may take and what happens then.
+struct scan_settings {
+  /// How long a silent instrument is waited for; 0: until stop. Default: 0s.
+  std::chrono::nanoseconds stall_timeout{0};
+  /// What becomes of events of which a stream is missing. Default: skip.
+  incomplete_events incomplete = incomplete_events::skip;
+  /// Processes that an event may take with it before it fails. Default: 3.
+  std::uint32_t max_attempts = 3;
+  /// How long the analysis may take for one event. Default: 60s.
+  std::chrono::nanoseconds event_timeout = std::chrono::seconds(60);
+  /// How long a stop waits for what is under way. Default: 5s.
+  std::chrono::nanoseconds stop_timeout = std::chrono::seconds(5);
+  /// How long everybody may take to get ready for a scan. Default: 10s.
+  std::chrono::nanoseconds arm_timeout = std::chrono::seconds(10);
+};
+
+/// `[worker]`: the workers of one worker process.
+struct worker_settings {
+  /// Workers in the process. Default: 2.
+  std::uint32_t count = 2;
+  /// What its workers fit. Default: generic.
+  std::vector<std::string> tags = {"generic"};
+  /// Bytes of events that the process holds. Default: 256MiB.
+  std::uint64_t memory = 256 << 20;
+};
+
+/// `[analysis]`: what is done with the events.
+struct analysis_settings {
+  /// Names of analyses or paths of plug-ins; exactly one for now. Default: none.
+  std::vector<std::string> use = {"none"};
+  /// Per analysis the values of its parameters in their written form, by name. Default: empty.
+  std::map<std::string, std::map<std::string, std::string>> parameters;
+};
+
+/// `[reducer]`: the fold.
+struct reducer_settings {
+  /// How long results may wait to be written to disk for good. Default: 100ms.
+  std::chrono::nanoseconds fsync = std::chrono::milliseconds(100);
+  /// Snapshots of the published tree, in Hz. Default: 10.
+  double snapshots_per_second = 10;
+};
+
+/// `[output]`: the file of results.
+struct output_settings {
+  /// May hold `{scan}`, which becomes the scan's id. Default: empty, nothing is saved.
+  std::string file;
+  /// Where the raw files hold a stream, by stream, for links. Default: empty.
+  std::map<std::string, std::string> raw_path;
+  /// May a file of that name be replaced? Default: false.
+  bool overwrite = false;
+};
+
+enum class recording_form : std::uint8_t {
+  dump, ///< events, as ingesters hand them on
+  wire, ///< messages, as instruments sent them
+};
+
+enum class recorder_behind : std::uint8_t {
+  hold, ///< the stream waits for the recorder
+  gap,  ///< the recording has a hole, and says so
+};
+
+/// `[recording]`: streams to disk.
+struct recording_settings {
+  /// Default: dump.
+  recording_form as = recording_form::dump;
+  /// What happens when the disk is too slow. Default: hold.
+  recorder_behind behind = recorder_behind::hold;
+};
+
+/// `[[simulate]]`: an instrument for `dtranspose simulate`, either out of a recording or generated.
+struct simulate_settings {
+  /// Required; a configured stream, whose protocol and url it takes.
+  std::string stream;
+  /// File to send again; empty: generated.
+  std::filesystem::path recording;
+  /// Generated frames. Required without a recording.
+  std::uint64_t frames = 0;
+  /// Of a generated frame. Default: 64 by 64.
+  std::vector<std::size_t> shape = {64, 64};
+  /// Of a generated frame. Default: uint16.
+  dtype type = dtype::uint16;
+  /// Equal seeds generate equal frames. Default: 0.
+  std::uint64_t seed = 0;
+  /// Has a frame in every n-th event only: frame k belongs to event k * every. Default: 1.
+  std::uint32_t every = 1;
+  /// Frames per second; 0: as fast as possible. Default: 0.
+  double rate = 0;
+};
+
+struct configuration {
+  cluster_settings cluster;
+  http_settings http;
+  std::vector<stream_settings> streams; ///< at most `max_streams`
+  scan_settings scan;
+  worker_settings worker;
+  analysis_settings analysis;
+  reducer_settings reducer;
+  output_settings output;
+  recording_settings recording;
+  std::vector<simulate_settings> simulate; ///< at most one per stream
+};
+
+/// All that is wrong with a file, one finding per line: `file:line: [section] key: what`.
+class configuration_error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Reads a file. Paths of recordings and plug-ins are taken relative to its folder when they exist
+/// there, else they stay as they are. Throws configuration_error.
+configuration read_configuration(const std::filesystem::path& file);
+
+/// The same of text; `name` is what messages call the file, and where its folder is taken from.
+configuration parse_configuration(std::string_view text, std::string name);
+
+/// The analysis that an entry of `analysis.use` names: itself, or for a path the file's stem
+/// without a leading `lib`.
+std::string analysis_name_of(std::string_view entry);
+
+} // namespace dtranspose

@@ -1,0 +1,111 @@
+/// The command line: what it takes, in words, and which function does it.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "runtime/commands.hpp"
+#include "runtime/version.hpp"
+
+namespace {
+
+using namespace dtranspose;
+
+void add_analysis_options(CLI::App& app, analysis_choice& choice) {
+  app.add_option("--analysis", choice.analysis, "analysis to run: a name (see `dtranspose analyses`) or the path of a plug-in");
+  app.add_option("--param", choice.params, "parameter of the analysis, NAME=VALUE; may be given several times")
+      ->allow_extra_args(false);
+  app.add_option("--output", choice.output, "HDF5 file for the results; a file of that name is replaced");
+}
+
+void add_roles(CLI::App& app, role_command& c) {
+  app.add_option("--role", c.roles, "what this process is: all, controller, ingester, worker, reducer; several joined by commas");
+  app.add_option("--config", c.config, "configuration file, the same for every role");
+  app.add_option("--listen", c.listen, "HOST:PORT where other processes connect to this one");
+  app.add_option("--join", c.join, "HOST:PORT of the controller; waited for if it is not there yet");
+  app.add_option("--stream", c.streams, "ingest only this stream of the configuration; may be given several times")
+      ->allow_extra_args(false);
+  app.add_option("--workers", c.workers, "number of workers in this process")->check(CLI::Range(1, 4096));
+  app.add_option("--tags", c.tags, "tags of these workers, joined by commas");
+  app.add_option("--http", c.http, "HOST:PORT of the REST interface");
+  app.add_option("--results", c.results, "HOST:PORT of the results");
+  add_analysis_options(app, c.choice);
+  app.add_flag("--json", c.json, "print a summary as one JSON object on the last line");
+}
+
+CLI::App* add_replay(CLI::App& app, replay_command& c) {
+  auto sub = app.add_subcommand("replay", "run recorded streams through the whole pipeline, in one process");
+  sub->add_option("files", c.files, "recordings (dumps of ingesters, .cbors)")->required()->check(CLI::ExistingFile);
+  sub->add_option("--map", c.map, "trigger map to replay with, as posted to /api/v1/sequence")->check(CLI::ExistingFile);
+  sub->add_flag("!--no-wrap", c.wrap, "with --map: the map has its own start and end events");
+  sub->add_option("--workers", c.workers, "number of workers; default: one per processor")->check(CLI::Range(1, 4096));
+  add_analysis_options(*sub, c.choice);
+  sub->add_flag("--json", c.json, "print the summary as one JSON object on the last line");
+  return sub;
+}
+
+CLI::App* add_simulate(CLI::App& app, simulate_command& c) {
+  auto sub = app.add_subcommand("simulate", "instruments: real sockets that send what the configuration describes");
+  sub->add_option("--config", c.config, "configuration file with [[simulate]] entries")->required()->check(CLI::ExistingFile);
+  sub->add_option("--controller", c.controller, "where the trigger map that fits is posted")->capture_default_str();
+  sub->add_option("--stream", c.streams, "simulate only this stream; may be given several times")->allow_extra_args(false);
+  sub->add_flag("--no-map", c.no_map, "post no trigger map");
+  sub->add_option("--min-workers", c.min_workers, "wait until so many workers are there before the map is posted")->capture_default_str();
+  sub->add_option("--timeout", c.patience, "seconds to wait for the system to take the map")->capture_default_str();
+  sub->add_flag("--json", c.json, "print the summary as one JSON object on the last line");
+  return sub;
+}
+
+void log_to_standard_error() {
+  auto logger = spdlog::stderr_color_mt("dtranspose");
+  logger->set_pattern("%H:%M:%S.%e %^%l%$ %v");
+  spdlog::set_default_logger(logger);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"dtranspose: live analysis for experiments at synchrotrons and free-electron lasers.\n"
+               "Without a command it plays the roles given by --role, until it gets SIGTERM or Ctrl-C."};
+  app.set_version_flag("--version", std::string(version()));
+  app.require_subcommand(0, 1);
+  role_command roles;
+  replay_command replay;
+  simulate_command simulate;
+  std::string inspected, checked;
+  bool inspect_json = false, check_json = false, analyses_json = false;
+  add_roles(app, roles);
+  auto replaying = add_replay(app, replay);
+  auto simulating = add_simulate(app, simulate);
+  auto inspecting = app.add_subcommand("inspect", "what is in a recording");
+  inspecting->add_option("file", inspected, "recording")->required()->check(CLI::ExistingFile);
+  inspecting->add_flag("--json", inspect_json, "print it as one JSON object");
+  auto checking = app.add_subcommand("check", "is this configuration sound?");
+  checking->add_option("config", checked, "configuration file")->required()->check(CLI::ExistingFile);
+  checking->add_flag("--json", check_json, "print the summary as one JSON object");
+  auto listing = app.add_subcommand("analyses", "what analyses there are, with their parameters and results");
+  listing->add_flag("--json", analyses_json, "print them as one JSON object");
+  CLI11_PARSE(app, argc, argv);
+  if (*replaying) return run_replay(replay);
+  if (*simulating) return run_simulate(simulate);
+  if (*inspecting) return run_inspect(inspected, inspect_json);
+  if (*checking) return run_check(checked, check_json);
+  if (*listing) return run_analyses(analyses_json);
+  if (roles.roles.empty()) {
+    std::fputs(app.help().c_str(), stdout);
+    return 2;
+  }
+  return run_roles(roles);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  log_to_standard_error();
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "dtranspose: %s\n", e.what());
+    return 1;
+  }
+}

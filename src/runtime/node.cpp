@@ -1,0 +1,275 @@
+#include "runtime/node.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <mutex>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+#include "actors/assembler.hpp"
+#include "actors/controller.hpp"
+#include "actors/ingester.hpp"
+#include "actors/member.hpp"
+#include "actors/messages.hpp"
+#include "actors/reducer.hpp"
+#include "actors/worker.hpp"
+#include "model/error.hpp"
+#include "output/journal.hpp"
+#include "runtime/version.hpp"
+#include "source/zmq_source.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+/// What stops waiting for analysis code, so that a process ends within two seconds.
+constexpr auto stop_timeout = std::chrono::milliseconds(1500);
+
+class system_config : public caf::actor_system_config {
+ public:
+  system_config(const cluster_settings& cluster, bool networked) {
+    add_message_types<caf::id_block::dtranspose>();
+    if (networked) load<caf::io::middleman>();
+    // One queue with a condition variable: threads without work sleep. Stealing would poll.
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", std::clamp<std::size_t>(std::thread::hardware_concurrency(), 2, 8));
+    set("scheduler.max-throughput", std::size_t{64});
+    set("middleman.app-identifiers", std::vector<std::string>{"dtranspose"});
+    set("middleman.heartbeat-interval", caf::timespan(cluster.heartbeat));
+    set("middleman.connection-timeout", caf::timespan(cluster.timeout));
+  }
+};
+
+std::string process_name(const role_set& roles) {
+  std::string name;
+  auto add = [&](bool has, const char* role) {
+    if (has) name += (name.empty() ? "" : "+") + std::string(role);
+  };
+  if (roles.all())
+    name = "all";
+  else {
+    add(roles.controller, "controller");
+    add(roles.ingester, "ingester");
+    add(roles.worker, "worker");
+    add(roles.reducer, "reducer");
+  }
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  return fmt::format("{}@{}-{}", name, host, getpid());
+}
+
+} // namespace
+
+role_set role_set::parse(const std::string& text) {
+  role_set roles;
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, ',');) {
+    if (part == "all")
+      roles = {true, true, true, true};
+    else if (part == "controller")
+      roles.controller = true;
+    else if (part == "ingester")
+      roles.ingester = true;
+    else if (part == "worker")
+      roles.worker = true;
+    else if (part == "reducer")
+      roles.reducer = true;
+    else
+      throw std::runtime_error(fmt::format(
+          "--role: there is no role '{}' (all, controller, ingester, worker, reducer; several joined by commas)", part));
+  }
+  return roles;
+}
+
+struct node::state {
+  explicit state(node_options o)
+      : options(std::move(o)), config(options.settings.cluster, options.networked), system(config),
+        life(make_life()) {
+    try {
+      build();
+    } catch (...) {
+      end_all();
+      throw;
+    }
+  }
+
+  incarnation make_life() const {
+    incarnation life;
+    while (life.value == 0) life = incarnation(options.around.random());
+    return life;
+  }
+
+  void build() {
+    self.life = life;
+    self.name = process_name(options.roles);
+    auto& settings = options.settings;
+    if (options.roles.controller) build_controller();
+    if (options.roles.ingester)
+      for (auto& stream : settings.streams) build_ingester(stream);
+    if (options.roles.worker) build_workers();
+    if (options.roles.reducer) build_reducer();
+    build_member();
+  }
+
+  void build_controller() {
+    auto& analysis = options.settings.analysis;
+    auto& use = analysis.use.front();
+    auto parameters = analysis.parameters.find(analysis_name_of(use));
+    controller = spawn_controller(
+        system, {.life = life,
+                 .around = options.around,
+                 .version = std::string(version()),
+                 .analysis = use,
+                 .parameters = parameters == analysis.parameters.end() ? std::map<std::string, std::string>()
+                                                                       : parameters->second,
+                 .arm_timeout = options.settings.scan.arm_timeout,
+                 .stop_timeout = options.settings.scan.stop_timeout});
+  }
+
+  void build_ingester(const stream_settings& stream) {
+    auto format = make_protocol(stream.protocol);
+    auto make_source = options.make_source ? options.make_source : zmq_sources();
+    self.ingesters.push_back(
+        {stream.name, spawn_ingester(system, {.stream = stream.name,
+                                              .protocol = stream.protocol,
+                                              .numbered = !format || format->numbered(),
+                                              .budget = {stream.retain, stream.read_ahead},
+                                              .late_window = stream.late_window,
+                                              .rearm_timeout = stream.rearm_timeout,
+                                              .stall_timeout = options.settings.scan.stall_timeout,
+                                              .life = life,
+                                              .around = options.around,
+                                              .make_source = [make_source, stream] { return make_source(stream); }})});
+  }
+
+  source_factory zmq_sources() {
+    if (!context) context = make_zmq_context();
+    return [context = context](const stream_settings& stream) {
+      zmq_source_options o;
+      o.url = stream.url;
+      o.kind = stream.socket == socket_kind::pull ? zmq_socket_kind::pull : zmq_socket_kind::sub;
+      o.bind = !stream.connect;
+      o.format = make_protocol(stream.protocol);
+      return make_zmq_source(std::move(o), context);
+    };
+  }
+
+  void build_workers() {
+    auto& settings = options.settings.worker;
+    auto tags = settings.tags;
+    std::sort(tags.begin(), tags.end());
+    tags.erase(std::unique(tags.begin(), tags.end()), tags.end());
+    std::vector<caf::actor> handles;
+    for (std::uint32_t i = 0; i < settings.count; ++i) {
+      auto name = fmt::format("w{}.{}", i, self.name);
+      handles.push_back(spawn_worker(system, {.name = name, .life = life, .around = options.around}));
+      self.workers.push_back({name, tags, handles.back()});
+    }
+    if (handles.empty()) return;
+    self.assembler = spawn_assembler(
+        system, {.life = life,
+                 .memory = settings.memory,
+                 .deliver_incomplete = options.settings.scan.incomplete == incomplete_events::deliver,
+                 .workers = std::move(handles)});
+  }
+
+  void build_reducer() {
+    self.reducer = spawn_reducer(system, {.life = life,
+                                          .around = options.around,
+                                          .output = options.settings.output.file,
+                                          .overwrite = options.settings.output.overwrite,
+                                          .make_journal = [] { return std::make_unique<no_journal>(); }});
+  }
+
+  void build_member() {
+    auto& cluster = options.settings.cluster;
+    member = spawn_member(system, {.self = self,
+                                   .system = cluster.name,
+                                   .version = std::string(version()),
+                                   .controller = controller,
+                                   .join_host = cluster.controller.host,
+                                   .join_port = cluster.controller.port,
+                                   .refused = [this](const std::string& text) { note_refusal(text); }});
+    if (options.networked) publish(cluster.listen);
+    // Once it has answered, whatever asks the controller finds this process there.
+    caf::scoped_actor waiter{system};
+    waiter->request(member, caf::infinite, dial_atom::value, address)
+        .receive([] {}, [](const caf::error& e) { throw std::runtime_error(text_of(e)); });
+  }
+
+  void publish(const host_and_port& listen) {
+    auto port = system.middleman().publish(member, listen.port, listen.host.c_str(), true);
+    if (!port)
+      throw std::runtime_error(fmt::format("cannot take connections at {}: {} (see [cluster] listen, --listen)",
+                                           to_string(listen), system.render(port.error())));
+    address = to_string(host_and_port{listen.host, *port});
+  }
+
+  void note_refusal(const std::string& text) {
+    std::lock_guard guard(mutex);
+    refusal = text;
+  }
+
+  std::vector<caf::actor> all() const {
+    std::vector<caf::actor> list{member, controller, self.assembler, self.reducer};
+    for (auto& i : self.ingesters) list.push_back(i.handle);
+    for (auto& w : self.workers) list.push_back(w.handle);
+    std::erase_if(list, [](auto& a) { return !a; });
+    return list;
+  }
+
+  bool end_all() {
+    if (ended) return true;
+    caf::scoped_actor waiter{system};
+    auto actors = all();
+    for (auto& a : actors) {
+      waiter->monitor(a);
+      waiter->send_exit(a, caf::exit_reason::user_shutdown);
+    }
+    auto deadline = std::chrono::steady_clock::now() + stop_timeout;
+    auto open = actors.size();
+    while (open > 0 && std::chrono::steady_clock::now() < deadline)
+      waiter->receive([&](const caf::down_msg&) { --open; },
+                      caf::after(std::chrono::milliseconds(100)) >> [] {});
+    ended = open == 0;
+    if (!ended) return false;
+    member = controller = nullptr;
+    self = {};
+    return true;
+  }
+
+  node_options options;
+  system_config config;
+  std::shared_ptr<zmq::context_t> context;
+  caf::actor_system system;
+  incarnation life;
+  member_info self;
+  caf::actor controller, member;
+  std::string address;
+  std::mutex mutex;
+  std::string refusal;
+  bool ended = false;
+};
+
+node::node(node_options options) : state_(std::make_unique<state>(std::move(options))) {}
+node::~node() { state_->end_all(); }
+caf::actor_system& node::system() { return state_->system; }
+const caf::actor& node::controller() const { return state_->controller; }
+const std::string& node::address() const { return state_->address; }
+bool node::stop() { return state_->end_all(); }
+
+std::string node::refusal() const {
+  std::lock_guard guard(state_->mutex);
+  return state_->refusal;
+}
+
+} // namespace dtranspose

@@ -1,0 +1,116 @@
+#include <caf/actor_system.hpp>
+#include <caf/scoped_actor.hpp>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <thread>
+
+#include "actors/messages.hpp"
+#include "model/error.hpp"
+#include "recording/recording_index.hpp"
+#include "recording/replay_map.hpp"
+#include "runtime/commands.hpp"
+#include "runtime/node.hpp"
+#include "runtime/progress_bar.hpp"
+#include "runtime/signals.hpp"
+#include "source/recording_source.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+using mapped_files = std::vector<std::shared_ptr<const mapped_file>>;
+
+std::string text_of_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+configuration settings_of(const replay_command& c, const recording_index& index) {
+  configuration settings;
+  for (auto& stream : index.streams) settings.streams.push_back({.name = stream.name, .protocol = "recording"});
+  settings.worker.count = c.workers > 0 ? c.workers : std::max(1u, std::thread::hardware_concurrency());
+  apply(c.choice, settings);
+  return settings;
+}
+
+progress ask_progress(caf::scoped_actor& self, const caf::actor& controller) {
+  progress result;
+  self->request(controller, std::chrono::seconds(10), progress_atom::value)
+      .receive([&](const progress& p) { result = p; },
+               [](const caf::error& e) { throw std::runtime_error("the controller does not answer: " + text_of(e)); });
+  return result;
+}
+
+void start(caf::scoped_actor& self, const caf::actor& controller, set_sequence sequence) {
+  self->request(controller, std::chrono::minutes(1), std::move(sequence))
+      .receive([](const std::string&) {},
+               [](const caf::error& e) { throw std::runtime_error(text_of(e)); });
+}
+
+/// Follows the scan to its end; a signal stops it.
+progress follow(caf::scoped_actor& self, const caf::actor& controller) {
+  progress_bar bar;
+  for (;;) {
+    auto p = ask_progress(self, controller);
+    bar.show(p);
+    if (p.finished) return p;
+    // A short recording is done in no time; a long one needs no closer look than a person can take.
+    auto patience = p.seconds < 0.1 ? std::chrono::milliseconds(5) : std::chrono::milliseconds(100);
+    if (wait_for_signal(patience)) self->send(controller, stop_atom::value);
+  }
+}
+
+int summarise(const progress& p, bool json) {
+  auto fate_of = [&](const char* name) {
+    auto i = p.fates.find(name);
+    return i == p.fates.end() ? 0 : i->second;
+  };
+  nlohmann::ordered_json summary{{"scan", p.scan}, {"state", p.state}, {"events", p.total_events}};
+  for (auto name : {"folded", "empty", "discarded", "failed", "incomplete", "lost"}) summary[name] = fate_of(name);
+  summary["seconds"] = p.seconds;
+  summary["output"] = p.output;
+  if (!p.trouble.empty()) summary["trouble"] = p.trouble;
+  if (!json) {
+    fmt::print("{} events in {:.3f} s: {} folded, {} empty, {} discarded, {} failed, {} incomplete, {} lost\n",
+               p.total_events, p.seconds, fate_of("folded"), fate_of("empty"), fate_of("discarded"),
+               fate_of("failed"), fate_of("incomplete"), fate_of("lost"));
+    if (!p.output.empty()) fmt::print("results in {}\n", p.output);
+  } else {
+    fmt::print("{}\n", summary.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+  std::fflush(stdout);
+  if (p.state == "finished") return 0;
+  fmt::print(stderr, "dtranspose: the scan {}: {}\n", p.state, p.trouble);
+  return 1;
+}
+
+} // namespace
+
+int run_replay(const replay_command& command) {
+  mapped_files files;
+  for (auto& name : command.files) files.push_back(mapped_file::open(name));
+  auto index = index_of(files);
+  for (auto& warning : index.warnings) spdlog::warn("{}", warning);
+  if (index.streams.empty()) throw std::runtime_error("there is no stream in the recording");
+  hold_signals();
+  node process({.settings = settings_of(command, index),
+                .roles = {true, true, true, true},
+                .networked = false,
+                .make_source = [files](const stream_settings& s) { return make_recording_source(files, s.name); }});
+  caf::scoped_actor self{process.system()};
+  auto own_map = !command.map.empty();
+  start(self, process.controller(),
+        {own_map ? text_of_file(command.map) : replay_map(index), own_map && command.wrap});
+  auto last = follow(self, process.controller());
+  auto status = summarise(last, command.json);
+  if (!process.stop()) _exit(status);
+  return status;
+}
+
+} // namespace dtranspose

@@ -1,0 +1,113 @@
+#include <caf/actor_system.hpp>
+#include <caf/scoped_actor.hpp>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+
+#include "actors/messages.hpp"
+#include "http/control_bridge.hpp"
+#include "http/control_server.hpp"
+#include "runtime/commands.hpp"
+#include "runtime/node.hpp"
+#include "runtime/progress_bar.hpp"
+#include "runtime/signals.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+host_and_port address_of(const std::string& text, const char* option) {
+  if (auto address = host_and_port_of(text)) return *address;
+  throw std::runtime_error(fmt::format("{} {}: expected HOST:PORT", option, text));
+}
+
+void keep_streams(configuration& settings, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  auto known = [&](const std::string& name) {
+    return std::any_of(settings.streams.begin(), settings.streams.end(), [&](auto& s) { return s.name == name; });
+  };
+  for (auto& name : names)
+    if (!known(name)) throw std::runtime_error(fmt::format("--stream {}: the configuration has no such stream", name));
+  std::erase_if(settings.streams,
+                [&](auto& s) { return std::find(names.begin(), names.end(), s.name) == names.end(); });
+}
+
+configuration settings_of(const role_command& c, const role_set& roles) {
+  auto settings = c.config.empty() ? configuration() : read_configuration(c.config);
+  // The process with the controller is where the others join, so that one line serves all.
+  if (roles.controller) settings.cluster.listen = settings.cluster.controller;
+  if (roles.all()) settings.cluster.listen = {"127.0.0.1", 0};
+  if (!c.listen.empty()) settings.cluster.listen = address_of(c.listen, "--listen");
+  if (!c.join.empty()) settings.cluster.controller = address_of(c.join, "--join");
+  if (!c.http.empty()) settings.http.control = address_of(c.http, "--http");
+  if (!c.results.empty()) settings.http.results = address_of(c.results, "--results");
+  if (c.workers) settings.worker.count = *c.workers;
+  if (!c.tags.empty()) {
+    settings.worker.tags.clear();
+    std::istringstream parts(c.tags);
+    for (std::string tag; std::getline(parts, tag, ',');)
+      if (!tag.empty()) settings.worker.tags.push_back(tag);
+  }
+  keep_streams(settings, c.streams);
+  apply(c.choice, settings);
+  return settings;
+}
+
+/// Shows the progress of scans until a signal comes, or the controller refuses us.
+void attend(node& process) {
+  progress_bar bar;
+  caf::scoped_actor self{process.system()};
+  while (!wait_for_signal(std::chrono::milliseconds(200))) {
+    if (auto text = process.refusal(); !text.empty())
+      throw std::runtime_error("the controller refuses this process: " + text);
+    if (!process.controller()) continue;
+    self->request(process.controller(), std::chrono::seconds(1), progress_atom::value)
+        .receive([&](const progress& p) { bar.show(p); }, [](const caf::error&) {});
+  }
+}
+
+/// Ends the process at once where analysis code does not return: the rest is closed.
+void stop_or_exit(node& process) {
+  if (process.stop()) return;
+  spdlog::warn("an analysis does not return: ended without it");
+  spdlog::shutdown();
+  _exit(0);
+}
+
+} // namespace
+
+int run_roles(const role_command& command) {
+  auto roles = role_set::parse(command.roles);
+  auto settings = settings_of(command, roles);
+  if (roles.ingester && settings.streams.empty())
+    throw std::runtime_error("this process is to ingest and knows no stream: --config FILE with [[stream]] entries");
+  hold_signals();
+  node process({.settings = settings, .roles = roles});
+  spdlog::info("{} listens at {}", command.roles, process.address());
+  std::unique_ptr<control_bridge> bridge;
+  std::unique_ptr<control_server> server;
+  if (roles.controller) {
+    bridge = std::make_unique<control_bridge>(process.system(), process.controller(), settings.scan.arm_timeout);
+    server = std::make_unique<control_server>(settings.http.control.host, settings.http.control.port, *bridge);
+    server->start();
+    spdlog::info("REST at http://{}:{}/api/v1", settings.http.control.host, server->port());
+  }
+  try {
+    attend(process);
+  } catch (...) {
+    stop_or_exit(process);
+    throw;
+  }
+  spdlog::info("ending");
+  if (server) server->stop();
+  stop_or_exit(process);
+  if (command.json) fmt::print("{}\n", nlohmann::json{{"role", command.roles}, {"address", process.address()}}.dump());
+  return 0;
+}
+
+} // namespace dtranspose

@@ -1,0 +1,501 @@
+#include "source/zmq_source.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <zmq.hpp>
+
+namespace dtranspose {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+/// How long arming may take to empty a socket that is filled as fast as it is emptied.
+constexpr auto emptying_limit = std::chrono::milliseconds(500);
+constexpr auto reopen_interval = std::chrono::seconds(1);
+/// A silent connection is probed after this, and given up after so many probes without an answer.
+constexpr int keep_alive_idle_s = 10, keep_alive_interval_s = 5, keep_alive_probes = 3;
+
+/// False: nothing is waiting. A signal is no reason to lose the messages received so far.
+bool receive_part(zmq::socket_t& socket, zmq::message_t& part, int flags = 0) {
+  while (zmq_msg_recv(part.handle(), socket.handle(), flags) < 0) {
+    if (errno == EAGAIN) return false;
+    if (errno != EINTR) throw zmq::error_t();
+  }
+  return true;
+}
+
+/// The parts of one ZeroMQ message, where ZeroMQ put them. The usual number of parts takes one
+/// allocation. Bytes of short parts lie within the ZeroMQ message itself, so nothing moves once the
+/// views are made.
+class zmq_frames final : public frame_owner {
+ public:
+  /// Receives one message, without waiting. False: nothing is waiting, and this is as it was.
+  bool receive(zmq::socket_t& socket) {
+    if (!receive_part(socket, first_[0], ZMQ_DONTWAIT)) return false;
+    auto* last = &first_[0];
+    payload_ = last->size();
+    for (count_ = 1; last->more(); ++count_) {
+      last = &place(count_);
+      // The parts of a message arrive together.
+      receive_part(socket, *last);
+      payload_ += last->size();
+    }
+    return true;
+  }
+
+  bool too_many() const { return count_ > zmq_part_limit; }
+  std::size_t payload() const { return payload_; }
+
+  /// Called once, after `receive`.
+  void seal() {
+    std::span<frame> views = first_views_;
+    if (count_ > inline_parts) {
+      more_views_.resize(count_);
+      views = more_views_;
+    }
+    for (std::size_t i = 0; i < count_; ++i) {
+      auto& part = i < inline_parts ? first_[i] : more_[i - inline_parts];
+      views[i] = frame(part.data(), part.size());
+    }
+    set_frames(views.first(count_));
+  }
+
+ private:
+  /// Where part `i` goes: beyond the limit always to the same place, as it is thrown away.
+  zmq::message_t& place(std::size_t i) {
+    if (i < inline_parts) return first_[i];
+    if (i < zmq_part_limit) return more_.emplace_back();
+    return excess_ ? *excess_ : excess_.emplace();
+  }
+
+  static constexpr std::size_t inline_parts = 4;
+  std::array<zmq::message_t, inline_parts> first_;
+  std::array<frame, inline_parts> first_views_;
+  std::vector<zmq::message_t> more_;
+  std::vector<frame> more_views_;
+  std::optional<zmq::message_t> excess_;
+  std::size_t count_ = 0, payload_ = 0;
+};
+
+/// Wakes a poll from another thread.
+class wake_up {
+ public:
+  wake_up() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  ~wake_up() { close(fd_); }
+  wake_up(const wake_up&) = delete;
+  wake_up& operator=(const wake_up&) = delete;
+
+  int fd() const { return fd_; }
+  void ring() { (void)!eventfd_write(fd_, 1); }
+  void clear() {
+    eventfd_t rings = 0;
+    (void)!eventfd_read(fd_, &rings);
+  }
+
+ private:
+  int fd_;
+};
+
+/// Knows the peers of a socket from the events of its monitor.
+class peer_watch {
+ public:
+  peer_watch(zmq::context_t& context, zmq::socket_t& watched)
+      : watched_(watched), events_(context, zmq::socket_type::pair) {
+    static std::atomic<unsigned> sockets = 0;
+    auto address = "inproc://dtranspose-monitor-" + std::to_string(++sockets);
+    constexpr int kinds = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED |
+                          ZMQ_EVENT_CONNECT_DELAYED | ZMQ_EVENT_CONNECT_RETRIED;
+    if (zmq_socket_monitor(watched.handle(), address.c_str(), kinds) != 0) throw zmq::error_t();
+    events_.connect(address);
+  }
+
+  zmq::socket_t& events() { return events_; }
+
+  ~peer_watch() { zmq_socket_monitor(watched_.handle(), nullptr, 0); }
+  peer_watch(const peer_watch&) = delete;
+  peer_watch& operator=(const peer_watch&) = delete;
+
+  /// Reads what the monitor has told since.
+  void update() {
+    zmq::message_t event, address;
+    while (receive_part(events_, event, ZMQ_DONTWAIT)) {
+      receive_part(events_, address);
+      take(event);
+    }
+  }
+
+  bool any() const { return !peers_.empty(); }
+
+  /// Was a connection lost, and none tried since?
+  bool lost() const { return last_ == ZMQ_EVENT_DISCONNECTED && peers_.empty(); }
+
+ private:
+  // An event is its kind, 2 bytes, and a value, 4 bytes, in the byte order of the machine. The
+  // value is the file descriptor of the connection, where there is one.
+  void take(const zmq::message_t& event) {
+    std::uint16_t kind = 0;
+    std::uint32_t fd = 0;
+    if (event.size() != sizeof kind + sizeof fd) return;
+    std::memcpy(&kind, event.data(), sizeof kind);
+    std::memcpy(&fd, static_cast<const char*>(event.data()) + sizeof kind, sizeof fd);
+    if (kind == ZMQ_EVENT_CONNECTED || kind == ZMQ_EVENT_ACCEPTED) peers_.insert(fd);
+    if (kind == ZMQ_EVENT_DISCONNECTED) peers_.erase(fd);
+    last_ = kind;
+  }
+
+  zmq::socket_t& watched_; ///< outlives this
+  zmq::socket_t events_;
+  std::set<std::uint32_t> peers_;
+  std::uint16_t last_ = 0; ///< kind of the last event
+};
+
+/// An open socket with its monitor. Used from one thread at a time.
+class receiver {
+ public:
+  receiver(const zmq_source_options& options, zmq::context_t& context)
+      : socket_(context, options.kind == zmq_socket_kind::pull ? zmq::socket_type::pull
+                                                               : zmq::socket_type::sub),
+        peers_(context, socket_), listens_(options.bind),
+        adapts_(!options.bind && !options.receive_high_water_mark),
+        high_water_mark_(options.receive_high_water_mark.value_or(
+            options.bind ? zmq_listening_messages : default_high_water_mark)) {
+    socket_.set(zmq::sockopt::linger, 0);
+    socket_.set(zmq::sockopt::maxmsgsize, zmq_part_bytes_limit);
+    // An instrument that lost its power says no goodbye; this finds out, and ZeroMQ connects again.
+    socket_.set(zmq::sockopt::tcp_keepalive, 1);
+    socket_.set(zmq::sockopt::tcp_keepalive_idle, keep_alive_idle_s);
+    socket_.set(zmq::sockopt::tcp_keepalive_intvl, keep_alive_interval_s);
+    socket_.set(zmq::sockopt::tcp_keepalive_cnt, keep_alive_probes);
+    socket_.set(zmq::sockopt::rcvhwm, high_water_mark_);
+    if (options.kind == zmq_socket_kind::sub) socket_.set(zmq::sockopt::subscribe, "");
+    if (options.bind)
+      socket_.bind(options.url);
+    else
+      socket_.connect(options.url);
+  }
+
+  zmq::socket_t& socket() { return socket_; }
+  zmq::socket_t& monitor() { return peers_.events(); }
+
+  /// Looks after who came and went; returns whether there is a peer.
+  bool update_peers() {
+    peers_.update();
+    return peers_.any();
+  }
+  /// libzmq never connects again to a peer that broke the protocol: only a new socket does.
+  bool given_up() const { return !listens_ && peers_.lost(); }
+
+  std::string address() const { return socket_.get(zmq::sockopt::last_endpoint); }
+
+  /// Receives one message and forgets it. False: none is waiting.
+  bool drop() {
+    zmq::message_t part;
+    if (!receive_part(socket_, part, ZMQ_DONTWAIT)) return false;
+    while (part.more()) receive_part(socket_, part);
+    return true;
+  }
+
+  /// One message, or null when none is waiting.
+  std::unique_ptr<zmq_frames> receive() {
+    auto message = spare_ ? std::move(spare_) : std::make_unique<zmq_frames>();
+    if (!message->receive(socket_)) {
+      spare_ = std::move(message);
+      return nullptr;
+    }
+    if (adapts_ && message->payload() > largest_) adapt_high_water_mark(message->payload());
+    return message;
+  }
+
+ private:
+  // ZeroMQ counts messages, we mean bytes. libzmq 4.3.4 applies a changed mark to its connections,
+  // but crashes if one of them is just ending. A connecting socket has one, and one that a message
+  // was read from this moment hasn't ended; a listening socket has many, so its mark stays.
+  void adapt_high_water_mark(std::size_t payload) {
+    largest_ = payload;
+    auto wanted = std::max(static_cast<int>(zmq_waiting_bytes / payload), zmq_waiting_messages);
+    if (wanted >= high_water_mark_) return;
+    high_water_mark_ = wanted;
+    socket_.set(zmq::sockopt::rcvhwm, wanted);
+  }
+
+  zmq::socket_t socket_;
+  peer_watch peers_;
+  bool listens_, adapts_;
+  std::size_t largest_ = 0;
+  static constexpr int default_high_water_mark = 1000;
+  int high_water_mark_;
+  std::unique_ptr<zmq_frames> spare_;
+};
+
+class zmq_source final : public source {
+ public:
+  zmq_source(zmq_source_options options, std::shared_ptr<zmq::context_t> context)
+      : options_(std::move(options)), context_(std::move(context)) {
+    status_.address = options_.url;
+    status_.reading = true;
+    open();
+    thread_ = std::thread([this] { run(); });
+  }
+
+  ~zmq_source() override {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    alert();
+    thread_.join();
+  }
+
+  void arm(packet_sink sink) override { replace_sink(std::move(sink)); }
+  void disarm() override { replace_sink({}); }
+
+  void allow(std::uint64_t bytes, bool idle) override {
+    {
+      std::lock_guard lock(mutex_);
+      new_allowance_ = {bytes, idle};
+    }
+    alert();
+  }
+
+  source_status status() const override {
+    std::lock_guard lock(mutex_);
+    auto status = status_;
+    status.discarded = discarded_.load(std::memory_order_relaxed);
+    return status;
+  }
+
+ private:
+  struct allowance {
+    std::uint64_t bytes = 0;
+    bool one_more = false; ///< the next message passes, however much was counted
+  };
+
+  // --- called from other threads
+  // -------------------------------------------------------------------
+
+  /// Returns once the thread of the source works with it.
+  void replace_sink(packet_sink sink) {
+    std::unique_lock lock(mutex_);
+    new_sink_ = std::move(sink);
+    new_allowance_.reset();
+    auto change = ++changes_wanted_;
+    alert();
+    changed_.wait(lock, [&] { return changes_made_ >= change; });
+  }
+
+  /// Whatever was written under the lock before this is seen by the thread: it clears the bell
+  /// first.
+  void alert() {
+    alerted_.store(true, std::memory_order_release);
+    bell_.ring();
+  }
+
+  // --- the thread of the source
+  // --------------------------------------------------------------------
+
+  void run() {
+    while (take_commands()) guarded([this] { step(); });
+    receiver_.reset();
+  }
+
+  template <class F>
+  void guarded(F action) {
+    try {
+      action();
+    } catch (const zmq::error_t& error) {
+      if (error.num() != EINTR) fail(error.what());
+    }
+  }
+
+  /// False: stop.
+  bool take_commands() {
+    if (!alerted_.exchange(false, std::memory_order_acquire)) return true;
+    bell_.clear();
+    std::unique_lock lock(mutex_);
+    if (stop_) return false;
+    if (auto change = changes_wanted_; changes_made_ != change) {
+      auto old_sink = std::exchange(sink_, std::move(new_sink_));
+      lock.unlock();
+      old_sink = {};
+      prepare_for_scan();
+      lock.lock();
+      changes_made_ = change;
+      changed_.notify_all();
+    }
+    allowance_ = std::exchange(new_allowance_, std::nullopt).value_or(allowance_);
+    return true;
+  }
+
+  void prepare_for_scan() {
+    counted_ = 0;
+    allowance_ = {};
+    options_.format->reset();
+    if (sink_ && receiver_) guarded([this] { empty_socket(); });
+  }
+
+  void empty_socket() {
+    auto until = clock::now() + emptying_limit;
+    while (drop_batch() && clock::now() < until) {
+    }
+  }
+
+  void step() {
+    if (!receiver_) {
+      wait(reopen_interval);
+      if (clock::now() >= reopen_at_) open();
+      return;
+    }
+    bool busy = !sink_ ? drop_batch() : may_read() && receive_batch();
+    show(receiver_->update_peers(), may_read());
+    if (busy) return;
+    if (!receiver_->given_up() || !may_read())
+      wait(std::chrono::milliseconds(-1));
+    else if (!wait(reopen_interval) && receiver_->given_up())
+      open();
+  }
+
+  bool may_read() const { return !sink_ || counted_ < allowance_.bytes || allowance_.one_more; }
+
+  /// Returns when a command, the monitor or, if it may be read, the socket has something, or after
+  /// `timeout`; negative: never. False: nothing has.
+  bool wait(std::chrono::milliseconds timeout) {
+    std::array<zmq_pollitem_t, 3> items = {{{nullptr, bell_.fd(), ZMQ_POLLIN, 0}}};
+    int count = 1;
+    if (receiver_) {
+      items[count++] = {receiver_->monitor().handle(), 0, ZMQ_POLLIN, 0};
+      if (may_read()) items[count++] = {receiver_->socket().handle(), 0, ZMQ_POLLIN, 0};
+    }
+    auto ready = zmq_poll(items.data(), count, timeout.count());
+    if (ready < 0) throw zmq::error_t();
+    return ready > 0;
+  }
+
+  /// Drops what is waiting, up to a batch; false: nothing was.
+  bool drop_batch() {
+    std::size_t messages = 0;
+    while (messages < zmq_batch_packets && receiver_->drop()) ++messages;
+    discarded_.fetch_add(messages, std::memory_order_relaxed);
+    return messages > 0;
+  }
+
+  /// Hands over what is waiting, up to a batch; false: nothing was.
+  bool receive_batch() {
+    auto batch = std::make_shared<packet_batch>();
+    batch->packets.reserve(last_batch_packets_);
+    std::size_t messages = 0, payload = 0;
+    while (messages < zmq_batch_packets && batch->packets.size() < zmq_batch_packets &&
+           payload < zmq_batch_bytes && may_read()) {
+      auto message = receiver_->receive();
+      if (!message) break;
+      ++messages;
+      payload += message->payload();
+      count(*message, *batch);
+      read(std::move(message), *batch);
+    }
+    if (messages == 0) return false;
+    last_batch_packets_ = batch->packets.size();
+    sink_(std::move(batch));
+    return true;
+  }
+
+  void count(const zmq_frames& message, packet_batch& batch) {
+    auto bytes = budgeted_bytes(message.payload());
+    batch.bytes += bytes;
+    counted_ += bytes;
+    allowance_.one_more = false;
+  }
+
+  void read(std::unique_ptr<zmq_frames> message, packet_batch& batch) {
+    if (message->too_many()) {
+      batch.packets.push_back({.fault = packet_fault::oversized, .numbered = false});
+      return;
+    }
+    message->seal();
+    auto& format = *options_.format;
+    format.read(stream_data(std::move(message), format.type_tag()), batch.packets);
+  }
+
+  // --- opening and status
+  // --------------------------------------------------------------------------
+
+  void open() {
+    try {
+      receiver_.reset();
+      receiver_ = std::make_unique<receiver>(options_, *context_);
+      std::lock_guard lock(mutex_);
+      status_.address = receiver_->address();
+      status_.error.clear();
+    } catch (const zmq::error_t& error) {
+      fail(error.what());
+    }
+  }
+
+  void fail(const char* why) {
+    receiver_.reset();
+    reopen_at_ = clock::now() + reopen_interval;
+    show(false, false);
+    std::lock_guard lock(mutex_);
+    status_.error =
+        (options_.bind ? "cannot listen on " : "cannot read from ") + options_.url + ": " + why;
+  }
+
+  void show(bool connected, bool reading) {
+    if (connected == shown_connected_ && reading == shown_reading_) return;
+    std::lock_guard lock(mutex_);
+    status_.connected = shown_connected_ = connected;
+    status_.reading = shown_reading_ = reading;
+  }
+
+  zmq_source_options options_;
+  std::shared_ptr<zmq::context_t> context_;
+
+  // Under the mutex: what other threads want, and what they are shown.
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::uint64_t changes_wanted_ = 0, changes_made_ = 0;
+  packet_sink new_sink_;
+  std::optional<allowance> new_allowance_;
+  bool stop_ = false;
+  source_status status_;
+
+  std::atomic<bool> alerted_ = false;
+  std::atomic<std::uint64_t> discarded_ = 0;
+  wake_up bell_;
+
+  // Of the thread of the source alone, once that runs.
+  std::unique_ptr<receiver> receiver_;
+  packet_sink sink_;
+  allowance allowance_;
+  std::uint64_t counted_ = 0; ///< since arming
+  std::size_t last_batch_packets_ = 0;
+  bool shown_connected_ = false, shown_reading_ = true;
+  clock::time_point reopen_at_;
+
+  std::thread thread_;
+};
+
+} // namespace
+
+std::shared_ptr<zmq::context_t> make_zmq_context() { return std::make_shared<zmq::context_t>(); }
+
+std::unique_ptr<source> make_zmq_source(zmq_source_options options,
+                                        std::shared_ptr<zmq::context_t> context) {
+  return std::make_unique<zmq_source>(std::move(options), std::move(context));
+}
+
+} // namespace dtranspose

@@ -1,0 +1,321 @@
+#include "http/control_server.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+namespace dtranspose {
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::steady_clock;
+using testing::HasSubstr;
+
+/// Answers each call with its own name.
+class fake_system : public control_interface {
+ public:
+  http_answer set_sequence(std::string_view body, bool all_wrap) override {
+    std::lock_guard lock(mutex);
+    this->body = body;
+    wrapped = all_wrap;
+    ++scans;
+    return {200, "\"id\""};
+  }
+  http_answer sequence() override { return {200, "\"sequence\""}; }
+  http_answer progress() override { return {200, "\"progress\""}; }
+  http_answer config() override { return {200, "\"config\""}; }
+  http_answer status() override { throw std::runtime_error("no \"status\""); }
+  http_answer ledger() override { return {404, error_body("no scan")}; }
+  http_answer stop() override { return {200, "null"}; }
+
+  std::mutex mutex;
+  std::string body;
+  bool wrapped = false;
+  int scans = 0;
+};
+
+class control_server_test : public testing::Test {
+ protected:
+  control_server_test() : server("127.0.0.1", 0, system), client("127.0.0.1", server.port()) {
+    server.start();
+    client.set_keep_alive(true);
+    client.set_tcp_nodelay(true);
+  }
+
+  fake_system system;
+  control_server server;
+  httplib::Client client;
+};
+
+void expect_answer(const httplib::Result& answer, int status, const std::string& body) {
+  ASSERT_TRUE(answer) << to_string(answer.error());
+  EXPECT_EQ(answer->status, status);
+  EXPECT_EQ(answer->body, body);
+  EXPECT_EQ(answer->get_header_value("Content-Type"), "application/json");
+}
+
+/// What comes back on a connection of its own until the server closes it.
+std::string exchange(std::uint16_t port, const std::string& request) {
+  int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::string answer;
+  if (::connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
+    ::send(socket, request.data(), request.size(), MSG_NOSIGNAL);
+    char bytes[4096];
+    for (ssize_t n; (n = ::recv(socket, bytes, sizeof bytes, 0)) > 0;) answer.append(bytes, n);
+  }
+  ::close(socket);
+  return answer;
+}
+
+TEST(error_body, is_json) {
+  EXPECT_EQ(error_body("Not Found"), R"({"detail":"Not Found"})");
+  EXPECT_EQ(error_body("a \"b\"\n"), R"({"detail":"a \"b\"\n"})");
+}
+
+TEST_F(control_server_test, routes) {
+  expect_answer(client.Get("/api/v1/sequence"), 200, "\"sequence\"");
+  expect_answer(client.Get("/api/v1/mapping"), 200, "\"sequence\"");
+  expect_answer(client.Get("/api/v1/progress"), 200, "\"progress\"");
+  expect_answer(client.Get("/api/v1/config"), 200, "\"config\"");
+  expect_answer(client.Get("/api/v1/ledger"), 404, R"({"detail":"no scan"})");
+  expect_answer(client.Post("/api/v1/stop"), 200, "null");
+  expect_answer(client.Post("/api/v1/sequence", "{}", "application/json"), 200, "\"id\"");
+  EXPECT_EQ(system.body, "{}");
+  EXPECT_TRUE(system.wrapped);
+}
+
+TEST_F(control_server_test, the_page_links_the_routes) {
+  auto answer = client.Get("/");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_THAT(answer->get_header_value("Content-Type"), HasSubstr("text/html"));
+  EXPECT_THAT(answer->body, HasSubstr("href=\"/api/v1/progress\""));
+}
+
+TEST_F(control_server_test, an_old_mapping_becomes_a_sequence_of_one_part) {
+  expect_answer(
+      client.Post("/api/v1/mapping?all_wrap=false", R"({"det":[null]})", "application/json"), 200,
+      "\"id\"");
+  EXPECT_EQ(system.body, R"({"parts":{"main":{"det":[null]}},"sequence":["main"]})");
+  EXPECT_FALSE(system.wrapped);
+}
+
+TEST_F(control_server_test, all_wrap) {
+  auto post = [&](const std::string& text) {
+    return client.Post("/api/v1/sequence?all_wrap=" + text, "{}", "application/json");
+  };
+  for (auto text : {"true", "True", "1", "YES", "on"}) {
+    system.wrapped = false;
+    expect_answer(post(text), 200, "\"id\"");
+    EXPECT_TRUE(system.wrapped) << text;
+  }
+  for (auto text : {"false", "FALSE", "0", "no", "Off"}) {
+    system.wrapped = true;
+    expect_answer(post(text), 200, "\"id\"");
+    EXPECT_FALSE(system.wrapped) << text;
+  }
+  auto scans = system.scans;
+  for (auto text : {"", "2", "maybe", "truee"}) {
+    auto answer = post(text);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 422) << text;
+    EXPECT_THAT(answer->body, HasSubstr("all_wrap"));
+  }
+  EXPECT_EQ(system.scans, scans);
+}
+
+TEST_F(control_server_test, errors) {
+  expect_answer(client.Get("/nothing"), 404, R"({"detail":"Not Found"})");
+  expect_answer(client.Get("/api/v1/nothing/"), 404, R"({"detail":"Not Found"})");
+  expect_answer(client.Get("/" + std::string(4000, 'x')), 404, R"({"detail":"Not Found"})");
+  expect_answer(client.Post("/nothing", "{}", "application/json"), 404,
+                R"({"detail":"Not Found"})");
+  expect_answer(client.Get("/api/v1/stop"), 405, R"({"detail":"Method Not Allowed"})");
+  expect_answer(client.Put("/api/v1/sequence", "{}", "application/json"), 405,
+                R"({"detail":"Method Not Allowed"})");
+  expect_answer(client.Delete("/api/v1/sequence"), 405, R"({"detail":"Method Not Allowed"})");
+  expect_answer(client.Post("/", "{}", "application/json"), 405,
+                R"({"detail":"Method Not Allowed"})");
+  expect_answer(client.Get("/api/v1/status"), 500, R"({"detail":"no \"status\""})");
+
+  auto answer = client.Delete("/api/v1/sequence");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->get_header_value("Allow"), "GET, POST");
+}
+
+TEST_F(control_server_test, a_trailing_slash_redirects) {
+  auto answer = client.Get("/api/v1/progress/?a=b");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 307);
+  EXPECT_EQ(answer->get_header_value("Location"), "/api/v1/progress?a=b");
+
+  client.set_follow_location(true);
+  expect_answer(client.Get("/api/v1/progress/"), 200, "\"progress\"");
+  expect_answer(client.Post("/api/v1/sequence/?all_wrap=no", "{}", "application/json"), 200,
+                "\"id\"");
+  EXPECT_EQ(system.body, "{}");
+  EXPECT_FALSE(system.wrapped);
+}
+
+TEST_F(control_server_test, any_origin_may_ask) {
+  httplib::Headers origin = {{"Origin", "https://beamline.example"}};
+  for (auto path : {"/api/v1/progress", "/api/v1/status", "/nothing"}) {
+    auto answer = client.Get(path, origin);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->get_header_value("Access-Control-Allow-Origin"), "https://beamline.example")
+        << path;
+    EXPECT_EQ(answer->get_header_value("Access-Control-Allow-Credentials"), "true") << path;
+  }
+  auto answer = client.Get("/api/v1/progress");
+  ASSERT_TRUE(answer);
+  EXPECT_FALSE(answer->has_header("Access-Control-Allow-Origin"));
+}
+
+TEST_F(control_server_test, preflight) {
+  client.set_default_headers({{"Origin", "https://beamline.example"},
+                              {"Access-Control-Request-Method", "POST"},
+                              {"Access-Control-Request-Headers", "content-type, x-mine"}});
+  auto answer = client.Options("/api/v1/sequence");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 204);
+  EXPECT_EQ(answer->get_header_value("Access-Control-Allow-Origin"), "https://beamline.example");
+  EXPECT_EQ(answer->get_header_value("Access-Control-Allow-Credentials"), "true");
+  EXPECT_EQ(answer->get_header_value("Access-Control-Allow-Headers"), "content-type, x-mine");
+  EXPECT_THAT(answer->get_header_value("Access-Control-Allow-Methods"), HasSubstr("POST"));
+}
+
+TEST_F(control_server_test, large_bodies_whatever_they_are_called) {
+  std::string large(1 << 20, 'x');
+  for (auto type : {"application/json", "application/x-www-form-urlencoded", "text/plain"}) {
+    system.body.clear();
+    expect_answer(client.Post("/api/v1/sequence", large, type), 200, "\"id\"");
+    EXPECT_EQ(system.body.size(), large.size()) << type;
+  }
+  expect_answer(client.Post("/nothing", large, "application/json"), 404,
+                R"({"detail":"Not Found"})");
+}
+
+TEST_F(control_server_test, chunked_bodies) {
+  std::string chunk(10000, 'y');
+  auto provider = [&](size_t offset, httplib::DataSink& sink) {
+    if (offset >= 10 * chunk.size()) {
+      sink.done();
+      return true;
+    }
+    return sink.write(chunk.data(), chunk.size());
+  };
+  expect_answer(client.Post("/api/v1/sequence", provider, "application/json"), 200, "\"id\"");
+  EXPECT_EQ(system.body.size(), 10 * chunk.size());
+}
+
+TEST_F(control_server_test, bodies_beyond_the_limit_are_refused_unread) {
+  auto answer =
+      exchange(server.port(), "POST /api/v1/sequence HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+                                  std::to_string(http_body_limit + 1) + "\r\n\r\n{");
+  EXPECT_THAT(answer, HasSubstr("413"));
+  EXPECT_THAT(answer, HasSubstr("a body may have up to 268435456 bytes"));
+  EXPECT_EQ(system.scans, 0);
+}
+
+TEST_F(control_server_test, multipart_forms_are_refused) {
+  httplib::MultipartFormDataItems items = {{"a", "{}", "", "application/json"}};
+  auto answer = client.Post("/api/v1/sequence", items);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 415);
+}
+
+TEST_F(control_server_test, a_post_without_a_length_has_no_body) {
+  auto began = steady_clock::now();
+  auto answer =
+      exchange(server.port(), "POST /api/v1/stop HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(answer, HasSubstr("200 OK"));
+  EXPECT_LT(steady_clock::now() - began, 1s);
+}
+
+TEST_F(control_server_test, what_is_not_http_is_refused) {
+  for (auto text :
+       {"\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02\x01\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"}) {
+    auto answer = exchange(server.port(), text);
+    EXPECT_TRUE(answer.empty() || answer.find(" 400 ") != std::string::npos) << text << answer;
+  }
+  expect_answer(client.Get("/api/v1/progress"), 200, "\"progress\"");
+}
+
+TEST_F(control_server_test, a_connection_serves_many_requests) {
+  std::string requests;
+  for (int i = 0; i < 200; ++i) requests += "GET /api/v1/progress HTTP/1.1\r\nHost: x\r\n\r\n";
+  requests += "GET /api/v1/config HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  auto answers = exchange(server.port(), requests);
+  std::size_t count = 0;
+  for (auto at = answers.find("\"progress\""); at != std::string::npos;
+       at = answers.find("\"progress\"", at + 1))
+    ++count;
+  EXPECT_EQ(count, 200u);
+  EXPECT_THAT(answers, HasSubstr("\"config\""));
+}
+
+TEST_F(control_server_test, idle_connections_make_room_for_others) {
+  std::vector<std::unique_ptr<httplib::Client>> idle;
+  for (int i = 0; i < 80; ++i) {
+    auto& one = idle.emplace_back(std::make_unique<httplib::Client>("127.0.0.1", server.port()));
+    one->set_keep_alive(true);
+    auto answer = one->Get("/api/v1/progress");
+    ASSERT_TRUE(answer) << i;
+    EXPECT_EQ(answer->status, 200);
+  }
+}
+
+TEST_F(control_server_test, stops_promptly_with_open_connections) {
+  expect_answer(client.Get("/api/v1/progress"), 200, "\"progress\"");
+  auto half =
+      std::async(std::launch::async, [&] { return exchange(server.port(), "GET /api/v1/prog"); });
+  auto mute = std::async(std::launch::async, [&] { return exchange(server.port(), ""); });
+  std::this_thread::sleep_for(100ms);
+  auto began = steady_clock::now();
+  server.stop();
+  EXPECT_LT(steady_clock::now() - began, 500ms);
+  half.get();
+  mute.get();
+  EXPECT_FALSE(client.Get("/api/v1/progress"));
+  server.stop();
+}
+
+TEST(control_server, a_port_that_is_taken_is_named) {
+  fake_system system;
+  control_server first("127.0.0.1", 0, system);
+  auto address = "127.0.0.1:" + std::to_string(first.port());
+  try {
+    control_server second("127.0.0.1", first.port(), system);
+    FAIL() << "took a port that was taken";
+  } catch (const std::runtime_error& error) {
+    EXPECT_THAT(error.what(), HasSubstr(address));
+    EXPECT_THAT(error.what(), HasSubstr("in use"));
+  }
+  EXPECT_THROW(control_server("no such host", 0, system), std::runtime_error);
+}
+
+TEST(control_server, a_port_is_free_again_after_a_stop) {
+  fake_system system;
+  std::uint16_t port = 0;
+  for (int i = 0; i < 3; ++i) {
+    control_server server("127.0.0.1", port, system);
+    port = server.port();
+    server.start();
+    EXPECT_TRUE(httplib::Client("127.0.0.1", port).Get("/api/v1/progress"));
+    server.stop();
+  }
+}
+
+} // namespace
+} // namespace dtranspose
