@@ -1,2 +1,277 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+// httplib's classes depend on macros that its package sets.
+#include <httplib.h>
+
+#include <atomic>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <thread>
+
+#include "actors/messages.hpp"
+#include "instrument/fitting_map.hpp"
+#include "instrument/frame_generator.hpp"
+#include "instrument/instrument.hpp"
+#include "recording/dump.hpp"
+#include "recording/recording_index.hpp"
 #include "runtime/commands.hpp"
-namespace dtranspose { int run_simulate(const simulate_command&) { return 1; } }
+#include "runtime/progress_bar.hpp"
+#include "runtime/signals.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+using nlohmann::json;
+
+/// How long the end of the scan is waited for after everything was sent, when nothing moves any more.
+constexpr auto idle_patience = std::chrono::seconds(10);
+constexpr auto poll_interval = std::chrono::milliseconds(100);
+
+/// One instrument, its thread, and what the map says of it.
+struct simulated {
+  simulated_stream what;
+  std::unique_ptr<instrument> sender;
+  std::jthread thread;
+  std::atomic<bool> done = false;
+  std::atomic<bool> complete = false;
+};
+
+/// The messages of one stream of a dump, in order.
+message_supply supply_of(std::shared_ptr<const mapped_file> file, std::string stream) {
+  auto reader = std::make_shared<dump_reader>(std::move(file));
+  return [reader, stream = std::move(stream)]() -> std::optional<stream_data> {
+    while (auto item = reader->next())
+      for (auto& s : item->streams)
+        if (s.name == stream) return std::move(s.data);
+    return std::nullopt;
+  };
+}
+
+/// The stream of a recording that is sent: the one of the same name, or the only one.
+const recorded_stream& stream_in(const recording_index& index, const simulate_settings& settings) {
+  for (auto& s : index.streams)
+    if (s.name == settings.stream) return s;
+  if (index.streams.size() == 1) return index.streams.front();
+  throw std::runtime_error(fmt::format("{}: there is no stream '{}' in it", settings.recording.string(), settings.stream));
+}
+
+class simulation {
+ public:
+  simulation(const configuration& settings, const simulate_command& command) : command_(command) {
+    for (auto& s : settings.simulate)
+      if (command.streams.empty() ||
+          std::find(command.streams.begin(), command.streams.end(), s.stream) != command.streams.end())
+        add(settings, s);
+    if (instruments_.empty()) throw std::runtime_error(command.config + ": there is no [[simulate]] entry to simulate");
+  }
+
+  std::string map() const {
+    std::vector<simulated_stream> streams;
+    for (auto& i : instruments_) streams.push_back(i->what);
+    return fitting_map(streams);
+  }
+
+  void start() {
+    for (auto& i : instruments_)
+      i->thread = std::jthread([&i = *i](std::stop_token stop) {
+        i.complete = i.sender->run(stop) == instrument::outcome::complete;
+        i.done = true;
+      });
+  }
+
+  void stop() {
+    for (auto& i : instruments_) i->thread.request_stop();
+  }
+
+  void join() {
+    for (auto& i : instruments_) i->thread.join();
+  }
+
+  bool done() const {
+    return std::all_of(instruments_.begin(), instruments_.end(), [](auto& i) { return i->done.load(); });
+  }
+  bool complete() const {
+    return std::all_of(instruments_.begin(), instruments_.end(), [](auto& i) { return i->complete.load(); });
+  }
+
+  json summary() const {
+    json list = json::array();
+    for (auto& i : instruments_)
+      list.push_back({{"stream", i->what.name},
+                      {"address", i->sender->address()},
+                      {"messages", i->sender->messages()},
+                      {"bytes", i->sender->bytes()},
+                      {"complete", i->complete.load()}});
+    return list;
+  }
+
+ private:
+  void add(const configuration& settings, const simulate_settings& s) {
+    auto stream = std::find_if(settings.streams.begin(), settings.streams.end(),
+                               [&](auto& x) { return x.name == s.stream; });
+    if (stream->protocol != "stins")
+      throw std::runtime_error(fmt::format("stream {}: protocol {} cannot be simulated yet", s.stream, stream->protocol));
+    auto made = std::make_unique<simulated>();
+    made->what = {s.stream, s.frames, s.every};
+    instrument_options options{.url = stream->url,
+                               .kind = stream->socket == socket_kind::sub ? instrument_socket::pub : instrument_socket::push,
+                               .bind = stream->connect,
+                               .rate = s.rate};
+    made->sender = std::make_unique<instrument>(options, s.recording.empty() ? generated(s) : recorded(s, made->what));
+    spdlog::info("stream {}: sends from {}", s.stream, made->sender->address());
+    instruments_.push_back(std::move(made));
+  }
+
+  static message_supply generated(const simulate_settings& s) {
+    auto frames = std::make_shared<frame_generator>(
+        generated_frames{.frames = s.frames, .shape = s.shape, .type = s.type, .seed = s.seed});
+    return [frames] { return frames->next(); };
+  }
+
+  static message_supply recorded(const simulate_settings& s, simulated_stream& what) {
+    auto file = mapped_file::open(s.recording);
+    auto index = index_of({file});
+    for (auto& warning : index.warnings) spdlog::warn("{}", warning);
+    auto& stream = stream_in(index, s);
+    // Start and end are entries of the dump as well; the map is wrapped by them.
+    what.frames = stream.events.size() - std::min<std::uint64_t>(2, stream.events.size());
+    return supply_of(file, stream.name);
+  }
+
+  const simulate_command& command_;
+  std::vector<std::unique_ptr<simulated>> instruments_;
+};
+
+/// The system's REST interface, as its user.
+class remote_controller {
+ public:
+  explicit remote_controller(const std::string& url) : client_(url) {
+    client_.set_connection_timeout(std::chrono::seconds(2));
+    client_.set_read_timeout(std::chrono::seconds(60));
+  }
+
+  /// Posts the map until it is taken; false on a signal. Throws when it never is, with the last reason.
+  bool post(const std::string& body, const simulate_command& command) {
+    auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(command.patience);
+    for (std::string last;;) {
+      auto reason = try_post(body, command);
+      if (reason.empty()) return true;
+      if (reason != last) spdlog::info("waiting: {}", reason);
+      last = reason;
+      if (std::chrono::steady_clock::now() >= deadline)
+        throw std::runtime_error(fmt::format("{} did not take the trigger map: {}", command.controller, reason));
+      if (wait_for_signal(std::chrono::milliseconds(200))) return false;
+    }
+  }
+
+  /// Nothing where there is no answer.
+  std::optional<progress> ask_progress() {
+    auto answer = client_.Get("/api/v1/progress");
+    if (!answer || answer->status != 200) return std::nullopt;
+    auto body = json::parse(answer->body, nullptr, false);
+    if (!body.is_object()) return std::nullopt;
+    progress p;
+    p.scan = body.value("scan", "");
+    p.state = body.value("state", "");
+    p.completed_events = body.value("completed_events", std::uint64_t{0});
+    p.total_events = body.value("total_events", std::uint64_t{0});
+    p.finished = body.value("finished", false);
+    p.fates = body.value("fates", p.fates);
+    p.output = body.value("output", "");
+    p.trouble = body.value("trouble", "");
+    p.seconds = body.value("seconds", 0.0);
+    return p;
+  }
+
+ private:
+  /// Why it was not taken, empty if it was. Throws for a map that will never be taken.
+  std::string try_post(const std::string& body, const simulate_command& command) {
+    if (auto missing = missing_workers(command); !missing.empty()) return missing;
+    auto answer = client_.Post("/api/v1/sequence", body, "application/json");
+    if (!answer) return command.controller + " does not answer (see --controller)";
+    if (answer->status == 200) return {};
+    auto parsed = json::parse(answer->body, nullptr, false);
+    auto text = parsed.is_object() && parsed.contains("detail") ? parsed["detail"].dump() : answer->body;
+    if (answer->status == 422) throw std::runtime_error("the trigger map was refused: " + text);
+    return text;
+  }
+
+  std::string missing_workers(const simulate_command& command) {
+    if (command.min_workers <= 1) return {};
+    auto answer = client_.Get("/api/v1/config");
+    if (!answer) return command.controller + " does not answer (see --controller)";
+    auto body = json::parse(answer->body, nullptr, false);
+    auto there = body.is_object() && body.contains("workers") ? body["workers"].size() : 0;
+    return there >= command.min_workers ? "" : fmt::format("{} of {} workers are there", there, command.min_workers);
+  }
+
+  httplib::Client client_;
+};
+
+/// Follows the scan until it is over; nothing is waited for longer than its events stand still.
+std::optional<progress> follow(remote_controller& controller, simulation& instruments, bool& signalled) {
+  progress_bar bar;
+  std::optional<progress> last;
+  auto moved = std::chrono::steady_clock::now();
+  while (!(signalled = wait_for_signal(poll_interval))) {
+    auto p = controller.ask_progress();
+    auto now = std::chrono::steady_clock::now();
+    if (p) {
+      bar.show(*p);
+      if (!last || p->completed_events != last->completed_events) moved = now;
+      last = p;
+      if (p->finished && instruments.done()) return last;
+    }
+    if (!instruments.done()) moved = now;
+    // A scan that ended before its instruments did has nobody left who takes what they send.
+    if (p && p->finished && now - moved > idle_patience) return last;
+    if (now - moved > idle_patience) return last;
+  }
+  return last;
+}
+
+void print_summary(const json& summary, bool as_json) {
+  if (as_json) {
+    fmt::print("{}\n", summary.dump());
+  } else {
+    for (auto& s : summary["streams"])
+      fmt::print("stream {}: {} messages, {} bytes\n", s["stream"].get<std::string>(), s["messages"].get<std::uint64_t>(),
+                 s["bytes"].get<std::uint64_t>());
+    if (summary.contains("output") && summary["output"] != "") fmt::print("results in {}\n", summary["output"].get<std::string>());
+  }
+  std::fflush(stdout);
+}
+
+} // namespace
+
+int run_simulate(const simulate_command& command) {
+  hold_signals();
+  auto settings = read_configuration(command.config);
+  simulation instruments(settings, command);
+  remote_controller controller(command.controller);
+  bool signalled = false;
+  std::optional<progress> last;
+  if (command.no_map) {
+    instruments.start();
+    while (!instruments.done() && !(signalled = wait_for_signal(poll_interval))) {}
+  } else if (controller.post(instruments.map(), command)) {
+    instruments.start();
+    last = follow(controller, instruments, signalled);
+  } else {
+    return 1;
+  }
+  if (signalled || (last && last->finished && !instruments.done())) instruments.stop();
+  instruments.join();
+  json summary{{"streams", instruments.summary()}};
+  if (last) {
+    summary.update({{"scan", last->scan}, {"state", last->state}, {"events", last->total_events}, {"fates", last->fates},
+                    {"seconds", last->seconds}, {"output", last->output}});
+    if (!last->finished) spdlog::warn("everything was sent, but the scan is {}", last->state);
+  }
+  print_summary(summary, command.json);
+  return instruments.complete() && !(last && last->state == "failed") ? 0 : 1;
+}
+
+} // namespace dtranspose

@@ -453,7 +453,9 @@ std::vector<bound_event> bind_with_random_credit(assigner& a, std::size_t worker
     auto before = events.size();
     while (a.next(event)) events.push_back(event);
     for (std::uint32_t w = 0; w < workers; ++w) EXPECT_LE(a.given(worker_index(w)), granted[w]);
-    if (auto w = a.waits_for()) EXPECT_EQ(a.given(*w), granted[w->value]);
+    if (auto w = a.waits_for()) {
+      EXPECT_EQ(a.given(*w), granted[w->value]);
+    }
     auto lucky = plain::below(random, workers);
     a.grant(worker_index(static_cast<std::uint32_t>(lucky)), granted[lucky] += 1 + plain::below(random, 3));
     idle = events.size() == before ? idle + 1 : 0;
