@@ -2,16 +2,12 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace dtranspose {
-
-static void PrintTo(const missing_run& m, std::ostream* out) {
-  *out << m.first.value << "+" << m.count << " (" << m.cause << ")";
-}
-
 namespace {
 
 using testing::ElementsAre;
