@@ -28,6 +28,8 @@ namespace {
 
 /// Events that one message assigns at most: a bound on its size, far above what credit lets through.
 constexpr std::uint64_t most_events_per_message = 4096;
+/// Over all workers of a scan, one event in this time gets the tick.
+constexpr std::chrono::nanoseconds tick_interval = std::chrono::seconds(1);
 /// How long files may take to be closed.
 constexpr auto close_timeout = std::chrono::minutes(10);
 /// How long an actor may take to say how it is.
@@ -308,7 +310,16 @@ struct controller_state {
       current->workers[w.index.value].processed = w.processed;
       current->workers[w.index.value].busy = w.busy;
     }
+    if (!m.workers.empty()) grant_tick(m.workers.front().index);
     assign();
+  }
+
+  /// Once in a while the next event of a worker that is at work gets the tick.
+  void grant_tick(worker_index worker) {
+    auto now = options.around.steady();
+    if (worker.value >= current->workers.size() || now - last_tick < tick_interval.count()) return;
+    last_tick = now;
+    self->send(current->workers[worker.value].handle, tick_atom::value, true);
   }
 
   void take(const commits& m) {
@@ -627,6 +638,7 @@ struct controller_state {
   /// Who posted the sequence that is being armed.
   std::optional<caf::typed_response_promise<std::string>> starting;
   bound_event bound;
+  std::int64_t last_tick = 0; ///< steady clock, ns
 };
 
 } // namespace

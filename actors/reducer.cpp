@@ -120,9 +120,11 @@ struct reducer_state {
 
   void fold(const results& m) {
     if (!is_current(m.head)) return;
+    auto& due = received[m.worker];
+    if (m.sequence < due) return;
+    due = m.sequence + 1;
     commits out{head(), {}};
     host->fold(m.worker, m.mapped, out.slots);
-    received[m.worker] = m.sequence + 1;
     if (auto worker = caf::actor_cast<caf::actor>(self->current_sender()))
       self->send(worker, accepted{head(), m.sequence});
     commit(std::move(out));
@@ -210,7 +212,7 @@ struct reducer_state {
   std::string file_trouble;
   /// The fold of the scan in hand; nothing when not armed.
   std::optional<reducer_host> host;
-  /// Messages of each worker that are in.
+  /// Messages of each worker that are in; one that comes again is not folded again.
   std::unordered_map<worker_index, std::uint64_t> received;
   /// Who waits for the end, and what must be in before.
   std::optional<caf::typed_response_promise<finished_scan>> finishing;

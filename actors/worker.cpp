@@ -40,6 +40,7 @@ struct worker_state {
         [this](const accepted& m) { note(m); },
         [this](const finish_worker& m) { return finish(m); },
         [this](tick_atom) { tick(); },
+        [this](tick_atom, bool) { tick_granted = true; },
         [this](const member_info& peer) { meet(peer); },
         [this](const departed& m) { forget_peer(m.life); },
         [this](status_atom) { return status(); },
@@ -71,7 +72,7 @@ struct worker_state {
     }
     setup = m;
     sequence = accepted_sequence = 0;
-    last_tick = options.around.steady();
+    tick_granted = false;
     return armed{options.life, 0};
   }
 
@@ -90,7 +91,7 @@ struct worker_state {
     if (!host || m.scan != setup.head.scan || m.gen != setup.head.gen) return;
     assembler = caf::actor_cast<caf::actor>(self->current_sender());
     auto before = options.around.steady();
-    host->process(*m.batch, ticks(before), out);
+    host->process(*m.batch, std::exchange(tick_granted, false), out);
     auto now = options.around.steady();
     std::uint64_t bytes = 0;
     for (auto& entry : m.batch->entries) bytes += entry.data.bytes();
@@ -100,14 +101,6 @@ struct worker_state {
     if (host->deferred() >= most_deferred) flush_deferred();
     if (host->deferred() > 0) flush_later();
     send_results();
-  }
-
-  /// One event a second, of one worker, gets the tick.
-  bool ticks(std::int64_t now) {
-    if (setup.worker.value != 0 || now - last_tick < std::chrono::nanoseconds(std::chrono::seconds(1)).count())
-      return false;
-    last_tick = now;
-    return true;
   }
 
   void flush_later() {
@@ -192,8 +185,9 @@ struct worker_state {
   mapped_batch out;
   std::uint64_t sequence = 0, accepted_sequence = 0;
   std::uint64_t events_done = 0;
-  std::int64_t last_tick = 0;
   bool tick_due = false;
+  /// The controller gave the next event of this worker the tick.
+  bool tick_granted = false;
 };
 
 } // namespace

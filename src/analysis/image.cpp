@@ -54,7 +54,9 @@ std::optional<image_view> find_image(const event& e, std::string_view stream) {
 }
 
 std::string shape_text(const std::vector<std::size_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
+  std::string text = "[";
+  for (auto extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + "]";
 }
 
 } // namespace dtranspose

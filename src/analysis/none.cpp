@@ -8,10 +8,13 @@ class none_worker final : public worker_part {
  public:
   void process_batch(std::span<const event> events, const parameters&, bool,
                      std::vector<answer>& answers) override {
-    answers.insert(answers.end(), events.size(), answer::nothing());
+    answers.insert(answers.end(), events.size(), nothing_);
   }
 
-  answer process_event(const event&, const parameters&, bool) override { return answer::nothing(); }
+  answer process_event(const event&, const parameters&, bool) override { return nothing_; }
+
+ private:
+  const answer nothing_ = answer::nothing();
 };
 
 class none_analysis final : public analysis {

@@ -29,15 +29,16 @@ class answer {
     deferred, ///< held back in the worker's own state until a later result covers it
   };
 
-  static answer nothing() { return answer(kind::nothing, {}); }
+  static answer nothing() { return answer(kind::nothing); }
   static answer result(value content) { return answer(kind::result, std::move(content)); }
-  static answer deferred() { return answer(kind::deferred, {}); }
+  static answer deferred() { return answer(kind::deferred); }
 
   kind what() const { return what_; }
   const value& content() const { return content_; }
   value& content() { return content_; }
 
  private:
+  explicit answer(kind what) : what_(what) {}
   answer(kind what, value content) : what_(what), content_(std::move(content)) {}
 
   kind what_;
@@ -52,7 +53,7 @@ enum class result_extent : std::uint8_t { per_event, per_scan };
 struct result_description {
   std::string name;
   dtype type = dtype::float64;
-  std::vector<std::size_t> shape; ///< of one event or of the scan; empty: a scalar
+  std::vector<std::size_t> shape = {}; ///< of one event or of the scan; empty: a scalar
   result_extent extent = result_extent::per_event;
   std::string unit = {};              ///< e.g. `counts`; empty: none
   std::vector<std::string> axes = {}; ///< names, one per dimension of `shape`; empty: none
@@ -67,7 +68,7 @@ class worker_part {
   /// calls `process_event` for each; an exception from there ends that event alone as *failed*.
   /// An implementation of its own may stop early by an exception: the event that has no answer yet
   /// fails, and it is called again for the rest.
-  /// `tick` is true about once in `tick_interval` over all workers of a scan.
+  /// `tick` is true for one event about once a second, over all workers of a scan.
   virtual void process_batch(std::span<const event> events, const parameters& settings, bool tick,
                              std::vector<answer>& answers) {
     for (auto& e : events) {

@@ -37,10 +37,22 @@ bool reducer_host::claim(const slot_run& slots) {
 void reducer_host::fold(worker_index worker, const mapped_batch& results, std::vector<ended_slots>& ended) {
   journal_.append(worker, results);
   for (auto& result : results.mapped) fold(worker, result, ended);
-  for (auto& slots : results.empty)
-    if (claim(slots)) add(ended, slots, fate::empty);
-  for (auto& failure : results.failed)
-    if (claim(failure.slots)) add(ended, failure.slots, fate::failed, failure.cause);
+  for (auto& slots : results.empty) end_open(slots, fate::empty, {}, ended);
+  for (auto& failure : results.failed) end_open(failure.slots, fate::failed, failure.cause, ended);
+}
+
+/// Ends those of the slots that have not ended. They are of events on their own, run together for the
+/// wire.
+void reducer_host::end_open(const slot_run& slots, fate how, const std::string& cause,
+                            std::vector<ended_slots>& ended) {
+  if (!ended_.overlaps(slots)) {
+    ended_.insert(slots);
+    return add(ended, slots, how, cause);
+  }
+  for (std::uint32_t i = 0; i < slots.events.count; ++i) {
+    slot_run one{{slots.events.at(i), 1, 1}, slots.first_slot, slots.slots};
+    if (claim(one)) add(ended, one, how, cause);
+  }
 }
 
 void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
@@ -49,6 +61,9 @@ void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
   auto overlap = [this](auto& run) { return ended_.overlaps(run); };
   if (covers && (overlap(result.slots) || std::any_of(result.more.begin(), result.more.end(), overlap))) {
     ++duplicates_;
+    constexpr auto cause = "held back with an event that had ended already";
+    end_open(result.slots, fate::failed, cause, ended);
+    for (auto& run : result.more) end_open(run, fate::failed, cause, ended);
     return;
   }
   std::optional<event_number> first;
@@ -65,7 +80,7 @@ void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
   std::string trouble;
   try {
     part_->process_result({first, events, worker, result.content}, settings_);
-    if (rows_ && events == 1) rows_(*first, result.content);
+    if (rows_ && covers && !result.flushed) rows_(*first, result.content);
     ++folded_;
   } catch (const std::exception& e) {
     trouble = std::string("reducer: ") + e.what();
@@ -79,13 +94,8 @@ void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
 }
 
 void reducer_host::close(const unmappable& slots, std::vector<ended_slots>& ended) {
-  // One by one: some of them may have ended.
-  for (std::uint32_t i = 0; i < slots.slots.events.count; ++i) {
-    slot_run one{{slots.slots.events.at(i), 1, 1}, slots.slots.first_slot, slots.slots.slots};
-    if (!claim(one)) continue;
-    journal_.append(one, slots.how);
-    add(ended, one, slots.how, slots.cause);
-  }
+  journal_.append(slots.slots, slots.how);
+  end_open(slots.slots, slots.how, slots.cause, ended);
 }
 
 } // namespace dtranspose

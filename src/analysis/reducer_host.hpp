@@ -32,7 +32,7 @@ class reducer_host {
       : part_(std::move(part)), settings_(std::move(settings)), journal_(records), rows_(std::move(rows)) {}
 
   /// Folds what has not been folded, and appends the slots that ended now. A result is folded whole or
-  /// not at all.
+  /// not at all; slots of a rejected one that are open end as failed, until they can be moved.
   void fold(worker_index worker, const mapped_batch& results, std::vector<ended_slots>& ended);
 
   /// Ends slots that will get no result; those that ended already stay as they are.
@@ -49,6 +49,7 @@ class reducer_host {
 
  private:
   bool claim(const slot_run& slots);
+  void end_open(const slot_run& slots, fate how, const std::string& cause, std::vector<ended_slots>& ended);
   void fold(worker_index worker, const mapped_batch::result& result, std::vector<ended_slots>& ended);
 
   std::unique_ptr<reducer_part> part_;

@@ -57,7 +57,7 @@ void worker_host::take(const joined_event& e, answer a, mapped_batch& out) {
   switch (a.what()) {
   case answer::kind::nothing: append(out.empty, e.number, e.first_slot, e.slots); return;
   case answer::kind::result:
-    out.mapped.push_back({{{e.number, 1, 1}, e.first_slot, e.slots}, {}, std::move(a.content())});
+    out.mapped.push_back({{{e.number, 1, 1}, e.first_slot, e.slots}, {}, std::move(a.content()), false});
     return;
   case answer::kind::deferred:
     append(deferred_, e.number, e.first_slot, e.slots);
@@ -81,7 +81,7 @@ void worker_host::flush(mapped_batch& out) {
     out.empty.insert(out.empty.end(), covered.begin(), covered.end());
     return;
   }
-  mapped_batch::result r{covered.front(), {covered.begin() + 1, covered.end()}, std::move(content)};
+  mapped_batch::result r{covered.front(), {covered.begin() + 1, covered.end()}, std::move(content), true};
   out.mapped.push_back(std::move(r));
 }
 
@@ -89,7 +89,7 @@ std::string worker_host::finish(mapped_batch& out) {
   flush(out);
   try {
     auto last = part_->finish(settings_);
-    if (!last.is_null()) out.mapped.push_back({{}, {}, std::move(last)});
+    if (!last.is_null()) out.mapped.push_back({{}, {}, std::move(last), false});
     return {};
   } catch (...) {
     return current_exception_text();

@@ -16,6 +16,7 @@ struct mapped_batch {
     slot_run slots; ///< count 0: covers no slot
     std::vector<slot_run> more;
     value content;
+    bool flushed = false; ///< came of `flush`: no row of an event, however few it covers
   };
   struct failure {
     slot_run slots;

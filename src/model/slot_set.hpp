@@ -13,7 +13,7 @@ class slot_set {
  public:
   /// Has any of these slots ended?
   bool overlaps(const slot_run& run) const {
-    for (auto s = run.first_slot.value; s < run.first_slot.value + run.slots; ++s) {
+    for (std::size_t s = run.first_slot.value; s < std::size_t{run.first_slot.value} + run.slots; ++s) {
       if (s >= by_slot_.size()) return false;
       if (overlaps(by_slot_[s], run.events)) return true;
     }

@@ -1,5 +1,5 @@
 #include <caf/actor_system.hpp>
-#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -11,10 +11,10 @@
 #include <thread>
 
 #include "actors/messages.hpp"
-#include "model/error.hpp"
 #include "recording/recording_index.hpp"
 #include "recording/replay_map.hpp"
 #include "runtime/commands.hpp"
+#include "runtime/inquiry.hpp"
 #include "runtime/node.hpp"
 #include "runtime/progress_bar.hpp"
 #include "runtime/signals.hpp"
@@ -39,30 +39,16 @@ configuration settings_of(const replay_command& c, const recording_index& index)
   return settings;
 }
 
-progress ask_progress(caf::scoped_actor& self, const caf::actor& controller) {
-  progress result;
-  self->request(controller, std::chrono::seconds(10), progress_atom::value)
-      .receive([&](const progress& p) { result = p; },
-               [](const caf::error& e) { throw std::runtime_error("the controller does not answer: " + text_of(e)); });
-  return result;
-}
-
-void start(caf::scoped_actor& self, const caf::actor& controller, set_sequence sequence) {
-  self->request(controller, std::chrono::minutes(1), std::move(sequence))
-      .receive([](const std::string&) {},
-               [](const caf::error& e) { throw std::runtime_error(text_of(e)); });
-}
-
 /// Follows the scan to its end; a signal stops it.
-progress follow(caf::scoped_actor& self, const caf::actor& controller) {
+progress follow(node& process) {
   progress_bar bar;
   for (;;) {
-    auto p = ask_progress(self, controller);
+    auto p = ask_progress(process.system(), process.controller());
     bar.show(p);
     if (p.finished) return p;
     // A short recording is done in no time; a long one needs no closer look than a person can take.
     auto patience = p.seconds < 0.1 ? std::chrono::milliseconds(5) : std::chrono::milliseconds(100);
-    if (wait_for_signal(patience)) self->send(controller, stop_atom::value);
+    if (wait_for_signal(patience)) caf::anon_send(process.controller(), stop_atom::value);
   }
 }
 
@@ -103,11 +89,10 @@ int run_replay(const replay_command& command) {
                 .roles = {true, true, true, true},
                 .networked = false,
                 .make_source = [files](const stream_settings& s) { return make_recording_source(files, s.name); }});
-  caf::scoped_actor self{process.system()};
   auto own_map = !command.map.empty();
-  start(self, process.controller(),
-        {own_map ? text_of_file(command.map) : replay_map(index), own_map && command.wrap});
-  auto last = follow(self, process.controller());
+  start_scan(process.system(), process.controller(), own_map ? text_of_file(command.map) : replay_map(index),
+             own_map && command.wrap);
+  auto last = follow(process);
   auto status = summarise(last, command.json);
   if (!process.stop()) _exit(status);
   return status;

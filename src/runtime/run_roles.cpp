@@ -1,5 +1,4 @@
 #include <caf/actor_system.hpp>
-#include <caf/scoped_actor.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include "http/control_bridge.hpp"
 #include "http/control_server.hpp"
 #include "runtime/commands.hpp"
+#include "runtime/inquiry.hpp"
 #include "runtime/node.hpp"
 #include "runtime/progress_bar.hpp"
 #include "runtime/signals.hpp"
@@ -61,13 +61,10 @@ configuration settings_of(const role_command& c, const role_set& roles) {
 /// Shows the progress of scans until a signal comes, or the controller refuses us.
 void attend(node& process) {
   progress_bar bar;
-  caf::scoped_actor self{process.system()};
   while (!wait_for_signal(std::chrono::milliseconds(200))) {
     if (auto text = process.refusal(); !text.empty())
       throw std::runtime_error("the controller refuses this process: " + text);
-    if (!process.controller()) continue;
-    self->request(process.controller(), std::chrono::seconds(1), progress_atom::value)
-        .receive([&](const progress& p) { bar.show(p); }, [](const caf::error&) {});
+    if (process.controller()) bar.show(ask_progress(process.system(), process.controller()));
   }
 }
 

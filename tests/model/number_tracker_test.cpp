@@ -162,12 +162,14 @@ TEST(number_tracker, without_a_window_a_gap_is_given_up_at_once) {
   EXPECT_FALSE(t.take(data(1)).place);
 }
 
-TEST(number_tracker, a_long_gap_is_one_run) {
+TEST(number_tracker, a_long_gap_is_a_few_runs) {
   tracked t(10'000'000, 4);
   t.take(start());
   for (std::uint64_t n = 5'000'000; n < 5'000'020; ++n) t.take(data(n));
-  ASSERT_EQ(t.missing.size(), 1u);
-  EXPECT_EQ(t.missing[0].count, 5'000'000u);
+  EXPECT_LE(t.missing.size(), 6u);
+  std::uint64_t sum = 0;
+  for (auto& m : t.missing) sum += m.count;
+  EXPECT_EQ(sum, 5'000'000u);
 }
 
 TEST(number_tracker, data_behind_the_map_are_after_the_end) {
@@ -419,13 +421,15 @@ TEST(number_tracker, counts_out_of_all_bounds_do_no_harm) {
 TEST(number_tracker, message_numbers_out_of_all_bounds_shift_nothing) {
   for (auto n : {huge, all_ones - 4, all_ones - 1, all_ones}) {
     tracked t(20, 10);
-    t.take(with_message(start(), 1));
-    for (std::uint64_t i = 0; i < 3; ++i) t.take(with_message(data(i), i + 2));
-    t.take(with_message(end(), 5));
-    t.take(with_message(start(), 6)); // at 5
-    t.take(with_message(data(2), 9)); // 6 and 7 are missing so far
+    t.take(with_message(start(), 1000));
+    for (std::uint64_t i = 0; i < 3; ++i) t.take(with_message(data(i), 1001 + i));
+    t.take(with_message(with_count(end(), 3), 1004));
+    EXPECT_EQ(t.place_of(with_message(start(), 0)), 5u) << "its counter began anew";
+    t.take(with_message(data(2), 3)); // data 0 and 1, at 6 and 7, may still come
     t.take(with_message(start(), n));
-    for (std::uint64_t i = 0; i < 20; ++i) EXPECT_FALSE(t.take(data(i)).place) << n << ' ' << i;
+    for (std::uint64_t i = 0; i < 20; ++i) {
+      EXPECT_FALSE(t.take(data(i)).place) << n << ' ' << i;
+    }
   }
 }
 
@@ -487,15 +491,18 @@ struct outcome {
   positions placed, given_up;
 };
 
-/// Feeds them, and checks that whatever is placed is placed where it belongs.
-outcome feed(number_tracker& tracker, const std::vector<message>& messages) {
+/// Feeds them, and checks that whatever is placed is placed where it belongs. The one exception is an end
+/// that no start followed, which is that of the scan.
+outcome feed(number_tracker& tracker, const std::vector<message>& messages, std::uint64_t entries) {
   outcome result;
   std::vector<missing_run> missing;
   std::optional<message> held;
   auto release = [&] {
     auto position = tracker.released();
     if (!position) return;
-    EXPECT_EQ(position->value, held.value().position);
+    if (position->value + 1 != entries) {
+      EXPECT_EQ(position->value, held.value().position);
+    }
     result.placed.push_back(position->value);
     held.reset();
   };
@@ -540,7 +547,7 @@ TEST(number_tracker, only_what_was_dropped_is_given_up_and_nothing_shifts) {
     auto whole = arms(lengths, c);
     auto messages = disturb(whole, random);
     number_tracker tracker(whole.size(), 16);
-    auto result = feed(tracker, messages);
+    auto result = feed(tracker, messages, whole.size());
     auto there = positions_of(messages);
     EXPECT_EQ(result.placed, there);
     EXPECT_EQ(result.given_up, without(whole, there));
@@ -558,7 +565,7 @@ TEST(number_tracker, lost_ends_cost_themselves_where_messages_are_numbered) {
       return m.numbers.kind == entry_kind::end && below(random, 2) == 0;
     });
     number_tracker tracker(whole.size(), 4);
-    auto result = feed(tracker, messages);
+    auto result = feed(tracker, messages, whole.size());
     auto there = positions_of(messages);
     EXPECT_EQ(result.placed, there);
     EXPECT_EQ(result.given_up, without(whole, there));
@@ -574,7 +581,7 @@ TEST(number_tracker, lost_starts_cost_their_series_and_shift_nothing) {
       return m.numbers.kind == entry_kind::start && m.position > 0 && below(random, 2) == 0;
     });
     number_tracker tracker(whole.size(), 4);
-    auto result = feed(tracker, messages);
+    auto result = feed(tracker, messages, whole.size());
     EXPECT_EQ(result.given_up, without(whole, result.placed));
   }
 }

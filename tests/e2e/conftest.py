@@ -1,0 +1,98 @@
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import zmq
+
+from cluster import BINARY, REPOSITORY, Cluster
+from instruments import Instrument
+from witness import Witness
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="run the tests that take minutes as well")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--long"):
+        return
+    long = [item for item in items if "long" in item.keywords]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+
+
+def pytest_sessionstart(session):
+    if not BINARY.exists():
+        pytest.exit(f"{BINARY} is not there: build it, or set DTRANSPOSE", returncode=2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that fails shows what its processes said."""
+    report = yield
+    if report.failed and isinstance(cluster := item.funcargs.get("cluster"), Cluster):
+        report.sections += cluster.report()
+    return report
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    cluster = Cluster(tmp_path)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def instrument(cluster):
+    """Makes the instrument of a configured stream."""
+    context = zmq.Context()
+    made = []
+
+    def make(stream="det"):
+        made.append(Instrument(context, cluster.url(stream), stream))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+    context.term()
+
+
+@pytest.fixture
+def recording():
+    """The path of a recording, by name; without it the test is skipped."""
+    folder = Path(os.environ.get("DTRANSPOSE_RECORDINGS", REPOSITORY.parent / "shared/recordings"))
+
+    def find(name):
+        path = folder / name
+        if not path.exists():
+            pytest.skip(f"{path} is not there: set DTRANSPOSE_RECORDINGS to the folder of recordings")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def witness_object(tmp_path_factory):
+    """The witness plug-in, from DTRANSPOSE_WITNESS_PLUGIN or compiled here against the headers that
+    a plug-in may use and nothing else."""
+    if built := os.environ.get("DTRANSPOSE_WITNESS_PLUGIN"):
+        return Path(built).resolve()
+    if not shutil.which("g++"):
+        pytest.skip("neither DTRANSPOSE_WITNESS_PLUGIN nor g++ is there")
+    folder = tmp_path_factory.mktemp("witness")
+    for header in ["analysis/plugin", *(f"model/{n}" for n in "ids value frame event parameters".split())]:
+        copy = folder / "include/dtranspose" / f"{header}.hpp"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / "src" / f"{header}.hpp", copy)
+    built = folder / "witness_plugin.so"
+    subprocess.run(["g++", "-std=c++20", "-O1", "-shared", "-fPIC", "-I", folder / "include",
+                    REPOSITORY / "tests/plugin/witness_plugin.cpp", "-o", built], check=True, timeout=300)
+    return built
+
+
+@pytest.fixture
+def witness(witness_object, tmp_path):
+    return Witness(witness_object, tmp_path / "journals")
