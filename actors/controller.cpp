@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "actors/conduct.hpp"
 #include "actors/messages.hpp"
@@ -199,10 +200,11 @@ struct controller_state {
 
   /// A constraint whose tags no worker has would block the scan for ever.
   caf::error check_tags(const scan& s) const {
-    for (auto index : s.map->sequence())
-      for (auto wanted : s.map->parts()[index].first_tags) {
+    std::set<std::uint32_t> used(s.map->sequence().begin(), s.map->sequence().end());
+    for (auto index : used)
+      for (std::size_t wanted = 0; wanted < s.map->parts()[index].first_uses.size(); ++wanted) {
         auto& tags = s.map->tag_sets()[wanted];
-        bool found = false;
+        bool found = s.map->parts()[index].first_uses[wanted] == 0;
         for (auto& [life, m] : members)
           for (auto& worker : m.workers) found = found || fits(tags, worker.tags);
         if (!found)

@@ -22,14 +22,16 @@ void add(std::vector<ended_slots>& ended, const slot_run& slots, fate how, const
   ended.push_back({slots, how, cause});
 }
 
+/// The slots of the i-th event of a run.
+slot_run slot_of(const slot_run& slots, std::uint32_t i) {
+  return {{slots.events.at(i), 1, 1}, slots.first_slot, slots.slots};
+}
+
 } // namespace
 
 /// Marks slots as ended, unless one of them is.
 bool reducer_host::claim(const slot_run& slots) {
-  if (ended_.overlaps(slots)) {
-    ++duplicates_;
-    return false;
-  }
+  if (ended_.overlaps(slots)) return false;
   ended_.insert(slots);
   return true;
 }
@@ -49,8 +51,9 @@ void reducer_host::end_open(const slot_run& slots, fate how, const std::string& 
     ended_.insert(slots);
     return add(ended, slots, how, cause);
   }
+  ++duplicates_;
   for (std::uint32_t i = 0; i < slots.events.count; ++i) {
-    slot_run one{{slots.events.at(i), 1, 1}, slots.first_slot, slots.slots};
+    auto one = slot_of(slots, i);
     if (claim(one)) add(ended, one, how, cause);
   }
 }
@@ -61,9 +64,6 @@ void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
   auto overlap = [this](auto& run) { return ended_.overlaps(run); };
   if (covers && (overlap(result.slots) || std::any_of(result.more.begin(), result.more.end(), overlap))) {
     ++duplicates_;
-    constexpr auto cause = "held back with an event that had ended already";
-    end_open(result.slots, fate::failed, cause, ended);
-    for (auto& run : result.more) end_open(run, fate::failed, cause, ended);
     return;
   }
   std::optional<event_number> first;
@@ -94,8 +94,12 @@ void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
 }
 
 void reducer_host::close(const unmappable& slots, std::vector<ended_slots>& ended) {
-  journal_.append(slots.slots, slots.how);
-  end_open(slots.slots, slots.how, slots.cause, ended);
+  for (std::uint32_t i = 0; i < slots.slots.events.count; ++i) {
+    auto one = slot_of(slots.slots, i);
+    if (!claim(one)) continue;
+    journal_.append(one, slots.how);
+    add(ended, one, slots.how, slots.cause);
+  }
 }
 
 } // namespace dtranspose

@@ -32,7 +32,7 @@ class reducer_host {
       : part_(std::move(part)), settings_(std::move(settings)), journal_(records), rows_(std::move(rows)) {}
 
   /// Folds what has not been folded, and appends the slots that ended now. A result is folded whole or
-  /// not at all; slots of a rejected one that are open end as failed, until they can be moved.
+  /// not at all; slots of a rejected one that are open stay so.
   void fold(worker_index worker, const mapped_batch& results, std::vector<ended_slots>& ended);
 
   /// Ends slots that will get no result; those that ended already stay as they are.
@@ -42,7 +42,7 @@ class reducer_host {
   void finish() { part_->finish(settings_); }
   value published() const { return part_->published(); }
 
-  /// Results that were rejected as one of their slots had ended.
+  /// Results, or runs of events without one, of which a slot had ended.
   std::uint64_t duplicates() const { return duplicates_; }
   std::uint64_t folded() const { return folded_; }
   const slot_set& ended() const { return ended_; }

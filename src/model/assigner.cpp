@@ -25,6 +25,10 @@ assigner::assigner(std::shared_ptr<const trigger_map> map, std::uint32_t longest
     : map_(std::move(map)), longest_run_(longest_run), pools_(map_->tag_sets().size()) {
   for (auto& shape : map_->shapes())
     several_.push_back(std::count_if(shape.begin(), shape.end(), [](auto& v) { return !v.everyone; }) > 1);
+  for (auto part : map_->sequence()) {
+    auto& uses = map_->parts()[part].first_uses;
+    for (std::size_t t = 0; t < uses.size(); ++t) pools_[t].to_bind += uses[t];
+  }
   enter_part();
 }
 
@@ -104,6 +108,7 @@ bool assigner::everyone_has_credit(const map_part& part) {
 bool assigner::bind(std::uint32_t constraint, std::uint32_t tags) {
   auto worker = take_turn(pools_[tags]);
   if (worker == unbound) return false;
+  --pools_[tags].to_bind;
   bindings_[constraint] = worker;
   return true;
 }
@@ -133,7 +138,7 @@ std::uint32_t assigner::take_turn(pool& p) {
 }
 
 std::uint32_t assigner::run_length(const pool& p) const {
-  auto share = (map_->events() - next_event_) / (4 * p.members.size());
+  auto share = p.to_bind / (4 * p.members.size());
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(share, 1, longest_run_));
 }
 

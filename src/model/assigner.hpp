@@ -71,6 +71,7 @@ class assigner {
     std::vector<std::uint32_t> members;
     std::uint32_t turn = unbound;
     std::uint32_t left = 0; ///< bindings until the turn passes on
+    std::uint64_t to_bind = 0; ///< constraints of the map that are still to be bound here
     std::uint64_t event_stamp = 0;
   };
 

@@ -31,8 +31,7 @@ void event_joiner::free_node(std::uint32_t place) {
   }
   n.arrived = n.missing = 0;
   n.targets.clear();
-  n.how = fate::incomplete;
-  n.cause.clear();
+  n.reasons.clear();
   free_.push_back(place);
 }
 
@@ -57,9 +56,8 @@ void event_joiner::add(stream_index stream, const outgoing_entry& entry) {
   n.arrived |= bit(stream);
   if (entry.missing) {
     n.missing |= bit(stream);
-    n.how = std::max(n.how, entry.missing->how);
-    n.cause += fmt::format("{}stream '{}': {}", n.cause.empty() ? "" : "; ", names_[stream.value],
-                           entry.missing->cause);
+    auto at = std::partition_point(n.reasons.begin(), n.reasons.end(), [&](auto& r) { return r.first < stream; });
+    n.reasons.insert(at, {stream, *entry.missing});
   } else {
     n.data[stream.value] = entry.data;
     open_bytes_ += entry.data.bytes();
@@ -108,13 +106,25 @@ void event_joiner::hand_over(std::size_t worker, node& n, const target& t) {
 
 void event_joiner::give_up(std::size_t worker, const node& n, const target& t) {
   ++queues_[worker].given_up;
+  auto why = reason_for(n, t.streams);
   if (!given_up_.empty()) {
     auto& last = given_up_.back();
-    if (last.slots.first_slot == t.first_slot && last.slots.slots == t.slots && last.how == n.how &&
-        last.cause == n.cause && last.slots.events.last() < n.number && last.slots.events.extend(n.number))
+    if (last.slots.first_slot == t.first_slot && last.slots.slots == t.slots && last.how == why.how &&
+        last.cause == why.cause && last.slots.events.last() < n.number && last.slots.events.extend(n.number))
       return;
   }
-  given_up_.push_back({{{n.number, 1, 1}, t.first_slot, t.slots}, n.how, n.cause});
+  given_up_.push_back({{{n.number, 1, 1}, t.first_slot, t.slots}, why.how, std::move(why.cause)});
+}
+
+/// Why a worker that would get these streams cannot: the worst of them, all named.
+missing_data event_joiner::reason_for(const node& n, stream_mask streams) const {
+  missing_data why;
+  for (auto& [stream, reason] : n.reasons) {
+    if (!(streams & bit(stream))) continue;
+    why.how = std::max(why.how, reason.how);
+    why.cause += fmt::format("{}stream '{}': {}", why.cause.empty() ? "" : "; ", names_[stream.value], reason.cause);
+  }
+  return why;
 }
 
 } // namespace dtranspose

@@ -82,8 +82,7 @@ class event_joiner {
     std::uint32_t open_targets = 0;
     std::vector<target> targets;
     std::vector<stream_data> data; ///< by stream
-    fate how = fate::incomplete;
-    std::string cause;
+    std::vector<std::pair<stream_index, missing_data>> reasons; ///< of the missing, by stream
   };
 
   struct queue {
@@ -96,6 +95,7 @@ class event_joiner {
   void drain(std::size_t worker);
   void hand_over(std::size_t worker, node& n, const target& t);
   void give_up(std::size_t worker, const node& n, const target& t);
+  missing_data reason_for(const node& n, stream_mask streams) const;
 
   stream_names names_;
   std::vector<node> nodes_; ///< reused, so that nothing is allocated per event in steady state

@@ -10,6 +10,7 @@ class interval_set {
  public:
   /// Is any of first..end-1 in it?
   bool overlaps(std::uint64_t first, std::uint64_t end) const {
+    if (first >= end) return false;
     auto i = ends_.lower_bound(end);
     return i != ends_.begin() && std::prev(i)->second > first;
   }

@@ -5,9 +5,17 @@
 namespace dtranspose {
 
 void ledger::open(std::uint32_t slots) {
-  open_.push_back({slots});
+  constexpr std::uint32_t bits = 64;
+  if (closed_ || opened_ == events_) return;
+  open_event e;
+  e.open = slots >= bits ? ~std::uint64_t{0} : (std::uint64_t{1} << slots) - 1;
+  if (slots > bits) {
+    e.more = slots - bits;
+    more_.emplace(opened_, std::vector<bool>(e.more, true));
+  }
+  open_.push_back(e);
   ++opened_;
-  if (slots == 0) end_event(event_number(opened_ - 1), open_event(open_.back()));
+  if (slots == 0) end_event(event_number(opened_ - 1), e);
 }
 
 void ledger::end(const slot_run& slots, fate how, const std::string& cause) {
@@ -16,14 +24,31 @@ void ledger::end(const slot_run& slots, fate how, const std::string& cause) {
     auto event = slots.events.at(i);
     if (event.value < base_ || event.value >= opened_) continue;
     auto& e = open_[event.value - base_];
-    if (e.slots == 0) continue;
-    e.slots -= std::min<std::uint32_t>(e.slots, slots.slots);
+    bool any = false;
+    for (std::size_t s = 0; s < slots.slots; ++s) any |= close_slot(event, e, slots.first_slot.value + s);
+    if (!any) continue;
     if (how > e.worst) {
       e.worst = how;
       e.cause = place;
     }
-    if (e.slots == 0) end_event(event, open_event(e));
+    if (e.over()) end_event(event, open_event(e));
   }
+}
+
+/// False when the event has no such slot, or it has ended.
+bool ledger::close_slot(event_number event, open_event& e, std::size_t slot) {
+  constexpr std::size_t bits = 64;
+  if (slot < bits) {
+    auto mask = std::uint64_t{1} << slot;
+    if (!(e.open & mask)) return false;
+    e.open &= ~mask;
+    return true;
+  }
+  auto i = more_.find(event.value);
+  if (i == more_.end() || slot - bits >= i->second.size() || !i->second[slot - bits]) return false;
+  i->second[slot - bits] = false;
+  if (--e.more == 0) more_.erase(i);
+  return true;
 }
 
 void ledger::end_event(event_number event, const open_event& e) {
@@ -34,36 +59,36 @@ void ledger::end_event(event_number event, const open_event& e) {
     ended_ranges_.back().end = event + 1;
   else
     ended_ranges_.push_back({event, event + 1});
-  while (!open_.empty() && open_.front().slots == 0) {
+  while (!open_.empty() && open_.front().over()) {
     open_.pop_front();
     ++base_;
   }
 }
 
 void ledger::end_unopened(fate how, const std::string& cause) {
-  auto count = events_ - opened_;
+  auto count = closed_ ? 0 : events_ - opened_;
+  closed_ = true;
   if (count == 0) return;
+  event_range rest{event_number(opened_), event_number(events_)};
   counts_[static_cast<std::size_t>(how)] += count;
   ended_ += count;
-  note_trouble({event_number(opened_), event_number(events_)}, how, cause);
-  ended_ranges_.push_back({event_number(opened_), event_number(events_)});
-  opened_ = events_;
-  open_.resize(opened_ - base_);
+  note_trouble(rest, how, cause);
+  ended_ranges_.push_back(rest);
 }
 
 void ledger::give_up(fate how, const std::string& cause) {
   auto place = cause_index(cause);
   for (auto event = base_; event < opened_; ++event) {
-    if (event < base_) continue;
     auto& e = open_[event - base_];
-    if (e.slots == 0) continue;
-    e.slots = 0;
+    if (e.over()) continue;
+    e.open = e.more = 0;
+    more_.erase(event);
     if (how > e.worst) {
       e.worst = how;
       e.cause = place;
     }
-    auto ended = e;
-    end_event(event_number(event), ended);
+    end_event(event_number(event), open_event(e));
+    event = std::max(event + 1, base_) - 1;
   }
   end_unopened(how, cause);
 }

@@ -39,7 +39,7 @@ class ledger {
   std::uint64_t ended() const { return ended_; }
   bool complete() const { return ended_ == events_; }
   bool has_ended(event_number event) const {
-    return event.value < base_ || (event.value < opened_ && open_[event.value - base_].slots == 0);
+    return event.value < base_ || (event.value < opened_ ? open_[event.value - base_].over() : closed_);
   }
   std::uint64_t count(fate f) const { return counts_[static_cast<std::size_t>(f)]; }
 
@@ -58,10 +58,14 @@ class ledger {
 
  private:
   struct open_event {
-    std::uint32_t slots = 0; ///< still open
-    fate worst = fate::discarded;
+    std::uint64_t open = 0; ///< a bit for each of the first 64 slots that is open
+    std::uint32_t more = 0; ///< open slots beyond those, listed in more_
     std::uint32_t cause = 0; ///< place in causes_
+    fate worst = fate::discarded;
+    bool over() const { return open == 0 && more == 0; }
   };
+
+  bool close_slot(event_number event, open_event& e, std::size_t slot);
 
   void end_event(event_number event, const open_event& e);
   void note_trouble(event_range events, fate how, const std::string& cause);
@@ -71,7 +75,9 @@ class ledger {
   std::uint64_t opened_ = 0;
   std::uint64_t ended_ = 0;
   std::deque<open_event> open_; ///< events base_..opened_-1
+  std::map<std::uint64_t, std::vector<bool>> more_; ///< by event: open slots from the 65th on
   std::uint64_t base_ = 0;
+  bool closed_ = false; ///< what was not opened has ended
   std::array<std::uint64_t, fate_count> counts_{};
   std::vector<event_range> ended_ranges_;
   std::deque<trouble> troubles_;

@@ -26,23 +26,29 @@ number_tracker::decision number_tracker::take_start(const entry_numbers& numbers
     arm_ = next;
     return put(0, missing);
   }
+  if (arm_->has_data && numbers.message_number && numbers.message_number == arm_->message_number &&
+      numbers.series == arm_->series)
+    return {.what = verdict::duplicate};
   if (!arm_->has_data && !arm_->end) {
     next.start = arm_->start;
     arm_ = next;
     if (next_ > next.start + 1 || next.start >= entries_) return {.what = verdict::duplicate};
     return {.what = verdict::restarted, .place = stream_position(next.start), .replaces = true};
   }
+  if (leap_) believe_leap(missing);
   if (held_end_) {
     put(*held_end_, missing);
-    released_ = held_end_;
+    released_end_ = stream_position(*held_end_);
     held_end_.reset();
   }
   // Message numbers tell how many entries lie between two starts, even where their end was lost.
   if (numbers.message_number && arm_->message_number && *numbers.message_number > *arm_->message_number)
-    next.start = arm_->start + (*numbers.message_number - *arm_->message_number);
+    next.start = arm_->start + std::min(*numbers.message_number - *arm_->message_number, entries_);
   else if (arm_->end && arm_->exact)
     next.start = *arm_->end + 1;
-  else {
+  else
+    next.start = 0;
+  if (next.start < std::max<std::uint64_t>(highest_end_, 1)) {
     give_up_before(entries_, "the series before it did not end exactly", missing);
     return {.what = verdict::doubtful};
   }
@@ -63,7 +69,29 @@ number_tracker::decision number_tracker::take_data(const entry_numbers& numbers,
   auto position = first + number;
   if (arm_->end && position >= *arm_->end) return {.what = verdict::after_end};
   arm_->has_data = true;
+  if (leap_) {
+    if (position > *leap_ && position - *leap_ <= late_window_ + 1)
+      believe_leap(missing);
+    else
+      dropped_leap_ = true;
+    leap_.reset();
+  }
+  if (position > highest_end_ && position - highest_end_ > late_window_) return leap_to(position);
   return put(position, missing);
+}
+
+/// A number so far ahead that everything before it would be given up: the next one tells whether to
+/// believe it.
+number_tracker::decision number_tracker::leap_to(std::uint64_t position) {
+  leap_ = position;
+  return {.what = verdict::doubtful, .hold = decision::keep::leap};
+}
+
+void number_tracker::believe_leap(std::vector<missing_run>& missing) {
+  auto position = *leap_;
+  leap_.reset();
+  put(position, missing);
+  released_leap_ = stream_position(position);
 }
 
 number_tracker::decision number_tracker::take_end(const entry_numbers& numbers,
@@ -71,22 +99,27 @@ number_tracker::decision number_tracker::take_end(const entry_numbers& numbers,
   if (!arm_) return {.what = verdict::stray};
   if (numbers.series && arm_->series && *numbers.series != *arm_->series) return {.what = verdict::stray};
   if (arm_->end) return {.what = verdict::duplicate};
-  auto behind_data = std::max(highest_end_, arm_->start + 1);
-  auto position = behind_data;
-  if (numbers.count)
-    position = arm_->start + 1 + *numbers.count;
-  else if (numbers.message_number && arm_->message_number && *numbers.message_number > *arm_->message_number)
-    position = std::max(behind_data, arm_->start + (*numbers.message_number - *arm_->message_number));
-  else
-    arm_->exact = false;
-  if (position < behind_data || position >= entries_) {
-    arm_->end = std::min(std::max(position, behind_data), entries_);
-    return {.what = verdict::after_end};
+  auto first = arm_->start + 1;
+  auto announced = [&]() -> std::optional<std::uint64_t> {
+    if (numbers.count) return first + std::min(*numbers.count, entries_);
+    if (numbers.message_number && arm_->message_number && *numbers.message_number > *arm_->message_number)
+      return arm_->start + std::min(*numbers.message_number - *arm_->message_number, entries_);
+    return std::nullopt;
+  }();
+  // An end that lies behind a leap confirms it.
+  if (leap_) {
+    if (!announced || *announced > *leap_) believe_leap(missing);
+    else dropped_leap_ = true, leap_.reset();
   }
+  auto behind_data = std::max(highest_end_, first);
+  auto position = std::max(announced.value_or(behind_data), behind_data);
+  // A forwarder that leaves frames out counts fewer messages than it has numbers: no contradiction.
+  arm_->exact = announced && (*announced == position || !numbers.count);
   arm_->end = position;
+  if (position >= entries_) return {.what = verdict::after_end};
   if (position + 1 == entries_) return put(position, missing);
   held_end_ = position;
-  return {.what = verdict::ok, .hold = true};
+  return {.what = verdict::ok, .hold = decision::keep::end};
 }
 
 number_tracker::decision number_tracker::put(std::uint64_t position, std::vector<missing_run>& missing) {
@@ -134,26 +167,21 @@ void number_tracker::give_up_before(std::uint64_t position, const char* cause,
 }
 
 void number_tracker::settle(std::vector<missing_run>& missing) {
+  if (leap_) believe_leap(missing);
   if (held_end_) {
-    give_up_before(entries_ - 1, "the series ended early", missing);
     held_end_.reset();
+    give_up_before(entries_ - 1, "the series ended early", missing);
     put(entries_ - 1, missing);
-    released_ = entries_ - 1;
+    released_end_ = stream_position(entries_ - 1);
   } else if (arm_ && arm_->end) {
-    give_up_before(highest_end_, "missing in the stream", missing);
+    give_up_before(end_of_arm(), "missing in the stream", missing);
   }
 }
 
 void number_tracker::close(std::vector<missing_run>& missing, const char* cause) {
   held_end_.reset();
+  leap_.reset();
   give_up_before(entries_, cause, missing);
-}
-
-std::optional<stream_position> number_tracker::released() {
-  if (!released_) return std::nullopt;
-  auto position = stream_position(*released_);
-  released_.reset();
-  return position;
 }
 
 } // namespace dtranspose

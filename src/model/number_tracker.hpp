@@ -2,10 +2,11 @@
 /// each. One per stream and scan; the same for all protocols.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <set>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "ids.hpp"
@@ -42,14 +43,17 @@ struct missing_run {
 
 /// Number n, counted from the first of its arm, is the n-th entry behind the arm's start; starts and ends
 /// are entries themselves. Where a later arm begins is known when the arm before was closed exactly: by
-/// a count in its end, or by message numbers; otherwise what follows is missing rather than guessed.
+/// a count in its end, or by message numbers; otherwise what follows is missing rather than guessed. A
+/// number that leaps ahead is believed when another one confirms it: one wild number costs no other event.
 class number_tracker {
  public:
   struct decision {
     verdict what = verdict::ok;
     std::optional<stream_position> place; ///< where it belongs; nothing: drop it
     bool replaces = false;                ///< put it in place of what may be there
-    bool hold = false;                    ///< an early end: keep it until `released` says where it goes
+    /// Keep it: an early end until `released_end`, a leap in the numbers until `released_leap` or
+    /// `dropped_leap` says what becomes of it.
+    enum class keep : std::uint8_t { no, end, leap } hold = keep::no;
   };
 
   /// `entries`: how many entries the map has for the stream. `late_window`: how many positions after a gap
@@ -60,18 +64,22 @@ class number_tracker {
   /// Decides on a message; positions given up because of it are appended to `missing`.
   decision take(const entry_numbers& numbers, std::vector<missing_run>& missing);
 
-  /// Time has passed without a message: a held end is final, and what is missing before the last
-  /// message is given up if an end was seen.
+  /// Time has passed without a message: a held leap is believed, a held end is final, and behind an end
+  /// what has not come is given up.
   void settle(std::vector<missing_run>& missing);
 
   /// Would `settle` decide anything?
-  bool unsettled() const { return held_end_ || (arm_ && arm_->end && next_ < highest_end_); }
+  bool unsettled() const { return held_end_ || leap_ || (arm_ && arm_->end && next_ < end_of_arm()); }
+  /// Is something missing before the last entry that came?
+  bool has_gap() const { return next_ < highest_end_; }
 
   /// Gives up everything that is not there, as after a stop.
   void close(std::vector<missing_run>& missing, const char* cause);
 
-  /// Where the held end goes, once that is known; asking clears it.
-  std::optional<stream_position> released();
+  /// Where what is held goes, once that is known; asking clears it.
+  std::optional<stream_position> released_end() { return std::exchange(released_end_, {}); }
+  std::optional<stream_position> released_leap() { return std::exchange(released_leap_, {}); }
+  bool dropped_leap() { return std::exchange(dropped_leap_, false); }
 
   /// Every entry of the map is there or given up.
   bool complete() const { return next_ >= entries_; }
@@ -96,6 +104,10 @@ class number_tracker {
   decision take_data(const entry_numbers& numbers, std::vector<missing_run>& missing);
   decision take_end(const entry_numbers& numbers, std::vector<missing_run>& missing);
   decision put(std::uint64_t position, std::vector<missing_run>& missing);
+  decision leap_to(std::uint64_t position);
+  void believe_leap(std::vector<missing_run>& missing);
+  /// One behind the last position that the arm can have, as far as its end says.
+  std::uint64_t end_of_arm() const { return std::max(highest_end_, std::min(*arm_->end, entries_)); }
   void give_up_before(std::uint64_t position, const char* cause, std::vector<missing_run>& missing);
   decision counted(decision d);
 
@@ -107,7 +119,9 @@ class number_tracker {
   interval_set given_up_;
   std::optional<arm> arm_;
   std::optional<std::uint64_t> held_end_; ///< position it would have as an entry in mid-scan
-  std::optional<std::uint64_t> released_;
+  std::optional<std::uint64_t> leap_;     ///< position of a number far ahead that nothing confirmed yet
+  std::optional<stream_position> released_end_, released_leap_;
+  bool dropped_leap_ = false;
   std::optional<std::uint64_t> last_number_;
   std::uint64_t counts_[verdict_count] = {};
 };

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -61,31 +62,25 @@ class parameters {
 
   /// A decimal number with an optional sign, blanks around it and `_` between digits.
   static std::optional<std::int64_t> integer_of(std::string_view written) {
-    auto text = trimmed(written);
-    std::string digits;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-      if (text[i] != '_') {
-        digits += text[i];
-        continue;
-      }
-      auto is_digit = [&](std::size_t k) { return k < text.size() && text[k] >= '0' && text[k] <= '9'; };
-      if (i == 0 || !is_digit(i - 1) || !is_digit(i + 1)) return std::nullopt;
-    }
-    if (digits.starts_with('+')) {
-      digits.erase(0, 1);
-      if (digits.starts_with('-')) return std::nullopt;
-    }
-    return converted<std::int64_t>(digits);
+    auto plain = plain_number(written);
+    return plain ? converted<std::int64_t>(*plain) : std::nullopt;
   }
 
-  /// A number with exponent, `nan` or `inf`, blanks around it.
+  /// A number with exponent, `nan` or `inf`, blanks around it and `_` between digits. Beyond the largest
+  /// number lies infinity.
   static std::optional<double> real_of(std::string_view written) {
-    auto text = trimmed(written);
-    if (text.starts_with('+')) {
-      text.remove_prefix(1);
-      if (text.starts_with('-')) return std::nullopt;
-    }
-    return converted<double>(text);
+    auto plain = plain_number(written);
+    if (!plain || plain->find('(') != std::string::npos) return std::nullopt;
+    double result = 0;
+    auto end = plain->data() + plain->size();
+    auto [stop, error] = std::from_chars(plain->data(), end, result);
+    if (stop != end || error == std::errc::invalid_argument) return std::nullopt;
+    if (error == std::errc()) return result;
+    // Too large or too small: only the sign of the exponent tells which.
+    auto exponent = plain->find_first_of("eE");
+    bool small = exponent != std::string::npos && exponent + 1 < plain->size() && (*plain)[exponent + 1] == '-';
+    auto limit = small ? 0.0 : std::numeric_limits<double>::infinity();
+    return plain->starts_with('-') ? -limit : limit;
   }
 
  private:
@@ -94,6 +89,24 @@ class parameters {
     auto first = text.find_first_not_of(blanks);
     if (first == std::string_view::npos) return {};
     return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+  }
+
+  /// Without blanks, plus sign and `_`; nothing where one of them stands where it may not.
+  static std::optional<std::string> plain_number(std::string_view written) {
+    auto text = trimmed(written);
+    if (text.starts_with('+')) {
+      text.remove_prefix(1);
+      if (text.starts_with('-') || text.starts_with('+')) return std::nullopt;
+    }
+    auto is_digit = [&](std::size_t k) { return k < text.size() && text[k] >= '0' && text[k] <= '9'; };
+    std::string plain;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      if (text[i] != '_')
+        plain += text[i];
+      else if (i == 0 || !is_digit(i - 1) || !is_digit(i + 1))
+        return std::nullopt;
+    }
+    return plain;
   }
 
   template <class T>

@@ -13,6 +13,7 @@ class slot_set {
  public:
   /// Has any of these slots ended?
   bool overlaps(const slot_run& run) const {
+    if (run.events.count == 0) return false;
     for (std::size_t s = run.first_slot.value; s < std::size_t{run.first_slot.value} + run.slots; ++s) {
       if (s >= by_slot_.size()) return false;
       if (overlaps(by_slot_[s], run.events)) return true;
@@ -21,6 +22,7 @@ class slot_set {
   }
 
   void insert(const slot_run& run) {
+    if (run.events.count == 0) return;
     auto end = static_cast<std::size_t>(run.first_slot.value) + run.slots;
     by_slot_.resize(std::max(by_slot_.size(), end));
     for (std::size_t s = run.first_slot.value; s < end; ++s) insert(by_slot_[s], run.events);

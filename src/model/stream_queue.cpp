@@ -6,6 +6,13 @@
 
 namespace dtranspose {
 
+namespace {
+
+/// Entries that are kept ahead of the first open one: a bound on what a gap of any size can cost.
+constexpr std::uint64_t farthest = std::uint64_t{1} << 22;
+
+} // namespace
+
 void stream_queue::receive(const packet_batch& batch) {
   received_bytes_ += batch.bytes;
   auto useless = batch.bytes;
@@ -33,10 +40,8 @@ void stream_queue::take_numbered(const stream_packet& packet) {
   give_up(scratch_);
   if (decision.place)
     place(*decision.place, packet.data, decision.replaces);
-  else if (decision.hold)
-    held_end_ = packet.data;
   else
-    drop(packet.data);
+    keep_or_drop(decision, {packet.data, {}});
 }
 
 /// A packet that is of no use, but whose place may be known: then its event is named at once.
@@ -48,10 +53,20 @@ void stream_queue::take_fault(const stream_packet& packet) {
   auto decision = tracker_.take(packet.numbers, scratch_);
   place_released();
   give_up(scratch_);
+  auto cause = fmt::format("{} message{}", name_of(*packet.fault),
+                           packet.numbers.number ? fmt::format(", number {}", *packet.numbers.number) : "");
   if (decision.place)
-    give_up(decision.place->value, 1, fate::incomplete,
-            fmt::format("{} message{}", name_of(*packet.fault),
-                        packet.numbers.number ? fmt::format(", number {}", *packet.numbers.number) : ""));
+    give_up(decision.place->value, 1, fate::incomplete, cause);
+  else
+    keep_or_drop(decision, {{}, cause});
+}
+
+void stream_queue::keep_or_drop(const number_tracker::decision& d, held_packet packet) {
+  switch (d.hold) {
+  case number_tracker::decision::keep::no: return drop(packet.data);
+  case number_tracker::decision::keep::end: held_end_ = std::move(packet); return;
+  case number_tracker::decision::keep::leap: held_leap_ = std::move(packet);
+  }
 }
 
 /// A recording knows the events of its packets; their positions are known once they are assigned.
@@ -61,9 +76,9 @@ void stream_queue::take_recorded(const stream_packet& packet) {
 }
 
 void stream_queue::resolve_recorded() {
-  while (!recorded_.empty() && !runs_.empty()) {
+  while (!recorded_.empty()) {
     auto event = event_number(*recorded_.front().numbers.event);
-    if (event > runs_.back().run.events.last() && assigned_entries_ < entries_) return;
+    if (assigned_entries_ < entries_ && (!last_assigned_ || event > *last_assigned_)) return;
     auto packet = std::move(recorded_.front());
     recorded_.pop_front();
     auto position = position_of(event);
@@ -78,14 +93,29 @@ void stream_queue::resolve_recorded() {
 }
 
 void stream_queue::place_released() {
-  auto position = tracker_.released();
-  if (!position || !held_end_) return;
-  place(*position, *held_end_, false);
-  held_end_.reset();
+  if (tracker_.dropped_leap() && held_leap_) {
+    drop(held_leap_->data);
+    held_leap_.reset();
+  }
+  if (auto position = tracker_.released_leap()) place_held(*position, held_leap_);
+  if (auto position = tracker_.released_end()) place_held(*position, held_end_);
+}
+
+void stream_queue::place_held(stream_position position, std::optional<held_packet>& held) {
+  if (!held) return;
+  auto packet = *std::exchange(held, {});
+  if (packet.data)
+    place(position, packet.data, false);
+  else
+    give_up(position.value, 1, fate::incomplete, packet.fault);
 }
 
 void stream_queue::place(stream_position position, const stream_data& data, bool replace) {
   if (position.value < base_) return drop(data);
+  if (position.value - base_ > farthest) {
+    drop(data);
+    return give_up(position.value, 1, fate::incomplete, "too far ahead of what is assigned");
+  }
   auto& c = at(position.value);
   if (c.what == state::present && replace && !c.sent) release(c);
   else if (c.what != state::waiting) return drop(data);
@@ -105,6 +135,7 @@ void stream_queue::give_up(std::uint64_t first, std::uint64_t count, fate how, c
   // What is not assigned yet waits as a range: there may be millions of it.
   if (end > assigned_entries_) given_up_.push_back({std::max(first, assigned_entries_), end, how, kept});
   for (auto p = std::max(first, base_); p < std::min(end, assigned_entries_); ++p) {
+    if (p < base_) continue; // sending a discarded one may have trimmed beyond it
     auto& c = at(p);
     if (c.what != state::waiting) continue;
     c.what = state::missing;
@@ -129,11 +160,12 @@ void stream_queue::assign(const stream_run& run, dispatch_id dispatch) {
   auto first = assigned_entries_;
   runs_.push_back({first, run, dispatch});
   assigned_entries_ += run.events.count;
+  last_assigned_ = run.events.last();
   for (auto target : run.targets)
     if (target >= outgoing_.size()) outgoing_.resize(target + std::size_t{1});
   auto stored_end = std::min(assigned_entries_, base_ + cells_.size());
   for (auto p = first; p < stored_end; ++p)
-    if (at(p).what != state::waiting) send(p, runs_.back());
+    if (p >= base_ && at(p).what != state::waiting) send(p, runs_.back());
   apply_given_up();
   if (closed_) give_up(first, run.events.count, fate::lost, close_cause_);
   resolve_recorded();
@@ -199,9 +231,11 @@ std::optional<std::uint64_t> stream_queue::position_of(event_number event) const
 
 void stream_queue::forget(event_range events) {
   auto first = std::max(lower_position(events.first), base_), end = lower_position(events.end);
-  for (auto p = first; p < end && p - base_ < cells_.size(); ++p) {
-    auto& c = cells_[p - base_];
+  for (auto p = first; p < end; ++p) {
+    auto& c = at(p);
     release(c);
+    if (!c.sent) ++sent_;
+    c.sent = true;
     c.what = state::released;
   }
   trim();
@@ -244,8 +278,8 @@ void stream_queue::close(const std::string& cause) {
   close_cause_ = cause;
   for (auto& packet : recorded_) drop(packet.data);
   recorded_.clear();
-  if (held_end_) drop(*held_end_);
-  held_end_.reset();
+  for (auto held : {&held_end_, &held_leap_})
+    if (auto packet = std::exchange(*held, {})) drop(packet->data);
   give_up(base_, assigned_entries_ - std::min(base_, assigned_entries_), fate::lost, cause);
 }
 
@@ -256,7 +290,7 @@ std::uint64_t stream_queue::allowance() const {
 bool stream_queue::may_exceed() const {
   auto nothing_held = received_bytes_ == released_bytes_;
   auto nothing_unassigned = received_bytes_ == assigned_bytes_;
-  return nothing_held || (nothing_unassigned && received_bytes_ < released_bytes_ + limits_.retain);
+  return nothing_held || tracker_.has_gap() || (nothing_unassigned && received_bytes_ < released_bytes_ + limits_.retain);
 }
 
 std::optional<event_number> stream_queue::waiting_for() const {

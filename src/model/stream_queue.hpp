@@ -63,6 +63,7 @@ class stream_queue {
 
   /// How much the source may hand over in total, and whether one packet beyond that may pass.
   std::uint64_t allowance() const;
+  /// So it may when nothing is held, and while the stream has a gap: what fills or closes it must get in.
   bool may_exceed() const;
 
   const number_tracker& tracker() const { return tracker_; }
@@ -93,6 +94,12 @@ class stream_queue {
     std::uint64_t end() const { return first + run.events.count; }
   };
 
+  /// What the tracker asked to keep: data, or why there is none.
+  struct held_packet {
+    stream_data data;
+    std::string fault;
+  };
+
   struct given_up_range {
     std::uint64_t first = 0, end = 0;
     fate how = fate::incomplete;
@@ -109,6 +116,8 @@ class stream_queue {
   void give_up(const std::vector<missing_run>& missing);
   void apply_given_up();
   void place_released();
+  void place_held(stream_position position, std::optional<held_packet>& held);
+  void keep_or_drop(const number_tracker::decision& d, held_packet packet);
   void send_if_assigned(std::uint64_t position);
   void send(std::uint64_t position, const placed_run& run);
   void release(cell& c);
@@ -132,7 +141,8 @@ class stream_queue {
   std::uint64_t sent_ = 0;
   std::uint64_t recorded_next_ = 0; ///< positions of a recording before it are decided
   std::deque<stream_packet> recorded_; ///< packets with event numbers that are not assigned yet
-  std::optional<stream_data> held_end_;
+  std::optional<held_packet> held_end_, held_leap_;
+  std::optional<event_number> last_assigned_;
   std::uint64_t received_bytes_ = 0, released_bytes_ = 0, assigned_bytes_ = 0;
   std::uint64_t discarded_ = 0;
   std::uint64_t faults_[packet_fault_count] = {};

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 
 #include "error.hpp"
 
@@ -27,17 +28,17 @@ class trigger_map_reader {
   };
 
   std::shared_ptr<const trigger_map> read(std::string_view json, bool wrap) {
+    // On-demand reading looks at what it is asked for only; what is behind or between goes unseen.
+    if (!nlohmann::json::accept(json)) throw fault{"body: this is not valid JSON"};
     simdjson::padded_string padded(json);
     ondemand::parser parser;
     try {
       ondemand::document document = parser.iterate(padded);
-      ondemand::object body = document.get_object();
-      read_parts(body);
-      read_sequence(body);
+      read_body(document.get_object());
     } catch (const simdjson::simdjson_error& e) {
       throw fault{fmt::format("{}: {}", place(), describe(e.error()))};
     }
-    if (wrap) add_wrap();
+    if (wrap && !map_.streams_.empty()) add_wrap();
     count();
     return std::make_shared<const trigger_map>(std::move(map_));
   }
@@ -58,9 +59,27 @@ class trigger_map_reader {
     }
   }
 
-  void read_parts(ondemand::object& body) {
+  void read_body(ondemand::object body) {
+    bool has_parts = false, has_sequence = false;
+    std::vector<std::string> names;
+    for (auto field : body) {
+      std::string_view key = field.unescaped_key();
+      auto seen = key == "parts" ? &has_parts : key == "sequence" ? &has_sequence : nullptr;
+      if (!seen) continue;
+      if (std::exchange(*seen, true)) throw fault{fmt::format("body: '{}' is given twice", key)};
+      if (seen == &has_parts)
+        read_parts(field.value());
+      else
+        names = read_names(field.value());
+    }
+    if (!has_parts) throw fault{"body: 'parts', an object of parts, is missing"};
+    if (!has_sequence) throw fault{"body: 'sequence', a list of names of parts, is missing"};
+    take_sequence(names);
+  }
+
+  void read_parts(ondemand::value content) {
     ondemand::object parts;
-    if (body["parts"].get_object().get(parts)) throw fault{"body: 'parts' must be an object of parts"};
+    if (content.get_object().get(parts)) throw fault{"body: 'parts' must be an object of parts"};
     for (auto field : parts) {
       part_name_ = std::string(std::string_view(field.unescaped_key()));
       if (part_name_ == trigger_map::wrap_part)
@@ -91,7 +110,7 @@ class trigger_map_reader {
     }
     check_lengths(part);
     stream_name_.clear();
-    note_first_tags_and_min_workers(part);
+    note_first_uses_and_min_workers(part);
     map_.parts_.push_back(std::move(part));
   }
 
@@ -121,6 +140,7 @@ class trigger_map_reader {
       std::string_view key = field.unescaped_key();
       if (key == "constraint") {
         ondemand::value number = field.value();
+        constraint.reset();
         if (!number.is_null()) constraint = number.get_int64();
       } else if (key == "tags") {
         tags = read_tags(field.value().get_array());
@@ -185,9 +205,9 @@ class trigger_map_reader {
   }
 
   /// Goes over the events as binding will: event by event, streams and virtual workers in order.
-  void note_first_tags_and_min_workers(map_part& part) {
+  void note_first_uses_and_min_workers(map_part& part) {
     std::vector<std::uint64_t> last_event(part.constraints.size(), ~std::uint64_t{0});
-    std::vector<bool> tags_noted(map_.tag_sets_.size());
+    part.first_uses.resize(map_.tag_sets_.size());
     for (std::uint64_t e = 0; e < part.length; ++e) {
       std::uint32_t different = 0;
       for (auto& row : part.rows) {
@@ -198,10 +218,7 @@ class trigger_map_reader {
         for (auto& worker : shape) {
           if (worker.everyone) continue;
           auto number = several ? part.more[slot.constraints + k++] : slot.constraints;
-          if (last_event[number] == ~std::uint64_t{0} && !tags_noted[worker.tags]) {
-            tags_noted[worker.tags] = true;
-            part.first_tags.push_back(worker.tags);
-          }
+          if (last_event[number] == ~std::uint64_t{0}) ++part.first_uses[worker.tags];
           if (last_event[number] != e) ++different;
           last_event[number] = e;
         }
@@ -210,15 +227,18 @@ class trigger_map_reader {
     }
   }
 
-  void read_sequence(ondemand::object& body) {
-    ondemand::array names;
-    if (body["sequence"].get_array().get(names))
-      throw fault{"body: 'sequence' must be a list of names of parts"};
-    for (auto item : names) {
-      std::string_view name = item.get_string();
+  static std::vector<std::string> read_names(ondemand::value content) {
+    ondemand::array items;
+    if (content.get_array().get(items)) throw fault{"body: 'sequence' must be a list of names of parts"};
+    std::vector<std::string> names;
+    for (auto item : items) names.emplace_back(std::string_view(item.get_string()));
+    return names;
+  }
+
+  void take_sequence(const std::vector<std::string>& names) {
+    for (auto& name : names) {
       auto i = part_index_.find(name);
-      if (i == part_index_.end())
-        throw fault{fmt::format("sequence: there is no part '{}'", name)};
+      if (i == part_index_.end()) throw fault{fmt::format("sequence: there is no part '{}'", name)};
       map_.sequence_.push_back(i->second);
     }
   }

@@ -49,7 +49,7 @@ struct map_part {
   std::vector<row> rows;    ///< in the order of the request
   std::vector<std::int64_t> constraints; ///< as they were written, by number
   std::vector<std::uint32_t> more;       ///< constraints of slots that have several
-  std::vector<std::uint32_t> first_tags; ///< tag sets that a constraint has at its first use
+  std::vector<std::uint32_t> first_uses; ///< by tag set: how many constraints have it at their first use
   std::uint32_t min_workers = 0;         ///< most different constraints in one event
 };
 

@@ -243,7 +243,10 @@ class value {
   variant content_;
 };
 
-value_map::value_map(std::initializer_list<entry> entries) : entries_(entries) {}
+value_map::value_map(std::initializer_list<entry> entries) {
+  entries_.reserve(entries.size());
+  for (auto& [key, content] : entries) set(key, content);
+}
 
 value_map& value_map::set(std::string_view key, value content) {
   for (auto& [name, old] : entries_)

@@ -155,7 +155,7 @@ class probe {
 
   template <class... Ts>
   void send(const caf::actor& to, Ts&&... content) {
-    self_->send(to, std::forward<Ts>(content)...);
+    self()->send(to, std::forward<Ts>(content)...);
     world_.run();
   }
 
@@ -163,7 +163,7 @@ class probe {
   template <class T, class... Ts>
   pending<T> ask(const caf::actor& to, Ts&&... content) {
     auto state = std::make_shared<typename pending<T>::state>();
-    self_->request(to, caf::infinite, std::forward<Ts>(content)...)
+    self()->request(to, caf::infinite, std::forward<Ts>(content)...)
         .then([state](const T& x) { state->value = x; }, [state](const caf::error& e) { state->error = e; });
     world_.run();
     return pending<T>(state);
@@ -201,7 +201,12 @@ class probe {
   void answer(Answer&& with) {
     auto found = take_letter<T>();
     if (!found) ADD_FAILURE() << "no request " << typeid(T).name() << " among " << describe();
-    if (found) found->answer.deliver(std::forward<Answer>(with));
+    if (found) reply(*found, std::forward<Answer>(with));
+  }
+  template <class Answer>
+  void reply(letter& request, Answer&& with) {
+    self();
+    request.answer.deliver(std::forward<Answer>(with));
     world_.run();
   }
 
@@ -215,6 +220,12 @@ class probe {
   std::deque<letter> letters;
 
  private:
+  /// For use from outside of its own messages: what it ran in last is gone.
+  caf::event_based_actor* self() {
+    self_->context(nullptr);
+    return self_;
+  }
+
   world& world_;
   caf::event_based_actor* self_ = nullptr;
 };

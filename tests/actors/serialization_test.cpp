@@ -3,11 +3,14 @@
 
 #include <gmock/gmock.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <bit>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/binary_deserializer.hpp>
 #include <caf/binary_serializer.hpp>
+#include <cstdlib>
 #include <limits>
 #include <random>
 
@@ -70,16 +73,13 @@ value nested(std::size_t depth) {
 
 std::vector<value> values() {
   std::vector<std::uint16_t> pixels{1, 2, 65535, 4, 5, 6};
-  auto nan = std::numeric_limits<double>::quiet_NaN();
   return {value(),
           value(true),
           value(false),
           value(std::int64_t{-1}),
           value(std::numeric_limits<std::int64_t>::min()),
           value(std::numeric_limits<std::uint64_t>::max()),
-          value(-0.0),
-          value(nan),
-          value(std::numeric_limits<double>::infinity()),
+          value(1e-300),
           value(""),
           value(std::string("with\0nul and \xff", 14)),
           value(std::string(300, 'x')),
@@ -110,9 +110,23 @@ TEST(serialization, values_of_every_kind) {
     expect_round_trip("value", v);
     auto back = reread(v);
     EXPECT_EQ(back.content().index(), v.content().index());
-    if (auto x = std::get_if<double>(&v.content()); !x || *x == *x) {
-      EXPECT_EQ(back, v);
-    }
+    EXPECT_EQ(back, v);
+  }
+}
+
+/// Bit by bit: analyses give NaN where a pixel is none. In a process of its own, as what goes wrong here is
+/// an endless loop.
+TEST(serialization, every_floating_point_number) {
+  using limits = std::numeric_limits<double>;
+  for (double x : {limits::quiet_NaN(), limits::infinity(), -limits::infinity(), limits::denorm_min(), limits::max(),
+                   limits::min(), -0.0, 0.1}) {
+    SCOPED_TRACE(x);
+    auto check = [x] {
+      alarm(2);
+      auto back = reread(value(x)).as_number();
+      std::_Exit(back && std::bit_cast<std::uint64_t>(*back) == std::bit_cast<std::uint64_t>(x) ? 0 : 1);
+    };
+    EXPECT_EXIT(check(), testing::ExitedWithCode(0), "");
   }
 }
 
@@ -183,16 +197,9 @@ mapped_batch full_batch() {
 TEST(serialization, every_message_between_processes) {
   worker_run to_worker{run_of(1, 5, 2), worker_index(3), slot_index(1), 2, 0b101};
   stream_run of_stream{run_of(0, 4), {0, 2}};
-  member_info info;
-  info.life = incarnation(9);
-  info.name = "worker@host-1";
-  info.address = "127.0.0.1:4242";
-  info.ingesters = {{"pilatus", nullptr}};
-  info.workers = {{"w0", {"generic", "gpu"}, nullptr}};
   unmappable slot{{run_of(8, 3), slot_index(2), 1}, fate::lost, "stream 'a': gone"};
   progress p{"id", "running", 1, 2, 3, true, {{"folded", 2}}, "/out.h5", "waits", 1.25};
 
-  expect_round_trip("member_info", info);
   expect_round_trip("roster", roster{{{incarnation(1), "a", "h:1", true, false, true}, {}}});
   expect_round_trip("departed", departed{incarnation(3)});
   expect_round_trip("arm", full_arm());
@@ -271,7 +278,13 @@ TEST(serialization, messages_cross_as_type_erased_content) {
     EXPECT_FALSE(e) << system.render(e);
     EXPECT_EQ(again, bytes);
   };
-  cross(caf::make_message(member_info{}));
+  member_info info;
+  info.life = incarnation(9);
+  info.name = "worker@host-1";
+  info.address = "127.0.0.1:4242";
+  info.ingesters = {{"pilatus", nullptr}};
+  info.workers = {{"w0", {"generic", "gpu"}, nullptr}};
+  cross(caf::make_message(info));
   cross(caf::make_message(roster{}));
   cross(caf::make_message(departed{}));
   cross(caf::make_message(full_arm()));

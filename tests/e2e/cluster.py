@@ -97,7 +97,7 @@ class Process:
         """The exit status."""
         return self.child.wait(patience)
 
-    def end(self, patience=5):
+    def end(self, patience=3):
         """Ended and reaped, whatever it takes."""
         if self.running():
             self.child.terminate()
@@ -185,17 +185,21 @@ class Cluster:
         self.wait_for_members(processes=worker_processes)
         return parts
 
-    def simulate(self, *options):
+    def simulate(self, *options, patience=PATIENCE):
+        """Instruments and the map that fits them, posted once everybody that it needs is there."""
         return self.run("simulate", "simulate", "--config", self.config, "--controller",
-                        self.controller_url, "--timeout", PATIENCE, "--json", *options)
+                        self.controller_url, "--timeout", patience, "--json", *options)
 
     def close(self):
-        for process in self.processes:
-            if process.running():
-                process.child.terminate()
+        """Ends and reaps everything; returns the roles that did not end as they should."""
+        ended_here = [p for p in self.processes if p.running()]
+        for process in ended_here:
+            process.child.terminate()
         for process in self.processes:
             process.end()
         self.session.close()
+        return {p.name: p.child.returncode for p in ended_here
+                if p.arguments[0] == "--role" and p.child.returncode != 0}
 
     def report(self):
         return [(p.name, p.report()) for p in self.processes]

@@ -1,3 +1,10 @@
+"""Fixtures of the end-to-end tests: they start the built program and talk to it as instruments, control
+systems and people do. How to run them: `pytest tests/e2e`, or `pytest tests/e2e --long`.
+
+DTRANSPOSE is the program, DTRANSPOSE_RECORDINGS a folder of recordings, DTRANSPOSE_WITNESS_PLUGIN the
+witness plug-in if it is built already.
+"""
+
 import os
 import shutil
 import subprocess
@@ -41,7 +48,8 @@ def pytest_runtest_makereport(item, call):
 def cluster(tmp_path):
     cluster = Cluster(tmp_path)
     yield cluster
-    cluster.close()
+    odd = cluster.close()
+    assert not odd, f"did not end by SIGTERM as they should, with status: {odd}"
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ class Samples:
 def run_scan(cluster):
     everything = cluster.start_all()
     process = psutil.Process(everything.pid)
-    simulation = cluster.simulate("--timeout", 120)
+    simulation = cluster.simulate(patience=120)
     samples = Samples()
     samples.take(0, process)
 

@@ -36,12 +36,17 @@ def test_an_instrument_that_falls_silent_is_shown(cluster, instrument):
     cluster.wait_for(lambda: "silent" in cluster.stream_status()["state"], "the silence to be told")
 
 
+def wait_for_dropped(cluster, messages):
+    cluster.wait_for(lambda: cluster.stream_status()["discarded_while_idle"] == messages,
+                     f"{messages} messages to be dropped")
+
+
 def test_what_was_sent_before_arming_is_dropped(cluster, instrument, witness):
     cluster.configure(**witness.settings())
     cluster.start_all()
     det = instrument()
     det.series_of(9)
-    cluster.wait_for(lambda: cluster.stream_status()["discarded_while_idle"] == 11, "11 messages to be dropped")
+    wait_for_dropped(cluster, 11)
 
     scan = cluster.begin({"det": one_each(5)})
     det.series_of(5)
@@ -57,7 +62,7 @@ def test_a_series_that_was_under_way_when_the_scan_was_armed(cluster, instrument
     det.header()
     for number in range(3):
         det.image(number)
-    cluster.wait_for(lambda: cluster.stream_status()["discarded_while_idle"] == 4, "4 messages to be dropped")
+    wait_for_dropped(cluster, 4)
 
     scan = cluster.begin({"det": one_each(5)})
     for number in range(3, 8):

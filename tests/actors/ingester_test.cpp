@@ -1,0 +1,476 @@
+/// One ingester between a scripted source, a probe as its controller and probes as assemblers.
+#include "actors/ingester.hpp"
+
+#include "actors/fixture.hpp"
+
+namespace dtranspose {
+namespace {
+
+using namespace test;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+stream_packet start_packet() { return {text_data("start"), {.kind = entry_kind::start, .message_number = 0}}; }
+stream_packet image(std::uint64_t number, std::string_view text = "frame") {
+  return {text_data(text), {.number = number, .message_number = number + 1}};
+}
+stream_packet end_packet(std::uint64_t images) {
+  return {text_data("end"), {.kind = entry_kind::end, .message_number = images + 1}};
+}
+
+class ingester : public testing::Test {
+ protected:
+  static constexpr std::uint64_t frame_cost = 256 + 5; ///< of `image` against budgets
+
+  void build(std::uint64_t retain = 1 << 20, std::uint64_t read_ahead = 1 << 20, std::uint64_t late_window = 4) {
+    actor = w.own(spawn_ingester(
+        w.system(), {.stream = "det",
+                     .protocol = "stins",
+                     .budget = {retain, read_ahead},
+                     .late_window = late_window,
+                     .rearm_timeout = 2s,
+                     .stall_timeout = stall_timeout,
+                     .life = incarnation(77),
+                     .around = w.around(),
+                     .make_source = [s = script] { return std::make_unique<scripted_source>(s); }}));
+    w.run();
+  }
+
+  void introduce(std::uint64_t life, const caf::actor& assembler) {
+    member_info info;
+    info.life = incarnation(life);
+    info.assembler = assembler;
+    controller.send(actor, info);
+  }
+
+  arm order(std::uint64_t entries, std::uint64_t scan = 1) {
+    arm m{.head = head_of(scan), .events = entries, .streams = {"other", "det"}, .stream = stream_index(1), .entries = entries};
+    m.workers = {{"w0", incarnation(10), 0}, {"w1", incarnation(10), 0}, {"w2", incarnation(11), 1}};
+    return m;
+  }
+
+  /// Armed for that many entries, with both worker processes connected.
+  void ready(std::uint64_t entries) {
+    if (!actor) build();
+    introduce(10, first.handle);
+    introduce(11, second.handle);
+    EXPECT_EQ(controller.ask<armed>(actor, order(entries)).get().from, incarnation(77));
+  }
+
+  void push(std::vector<stream_packet> packets) {
+    script->push(std::move(packets));
+    w.run();
+  }
+
+  /// `count` events from `begin` on go to these processes.
+  void assign(std::uint64_t begin, std::uint32_t count, std::vector<process_index> to, std::uint64_t scan = 1) {
+    controller.send(actor, assignments{head_of(scan), dispatch_id(5), {{{event_number(begin), count, 1}, std::move(to)}}});
+  }
+
+  /// What a process got since it was last asked, as "event=text" or "event!cause"; checks the numbering.
+  std::vector<std::string> got(probe& process, std::uint64_t& sequence) {
+    std::vector<std::string> list;
+    for (auto& m : process.all<partial_events>()) {
+      EXPECT_EQ(m.sequence, sequence++);
+      EXPECT_EQ(m.stream, stream_index(1));
+      EXPECT_EQ(m.head.from, incarnation(77));
+      for (auto& e : m.entries) {
+        auto number = std::to_string(e.event.value);
+        if (e.missing)
+          list.push_back(number + "!" + name_of(e.missing->how) + ": " + e.missing->cause);
+        else
+          list.push_back(number + "=" + std::string(e.data.frames()[0].text()));
+      }
+    }
+    return list;
+  }
+  std::vector<std::string> got_first() { return got(first, first_sequence); }
+  std::vector<std::string> got_second() { return got(second, second_sequence); }
+
+  std::uint64_t status(std::initializer_list<std::string_view> keys) {
+    return number_in(controller.ask<value>(actor, status_atom::value).get(), keys);
+  }
+
+  world w;
+  std::shared_ptr<source_script> script = std::make_shared<source_script>();
+  std::chrono::nanoseconds stall_timeout = 0s;
+  probe controller{w}, first{w}, second{w};
+  std::uint64_t first_sequence = 0, second_sequence = 0;
+  caf::actor actor;
+};
+
+TEST_F(ingester, arms_its_source_when_all_worker_processes_are_connected) {
+  build();
+  auto answer = controller.ask<armed>(actor, order(5));
+  EXPECT_EQ(script->arms, 0);
+  introduce(10, first.handle);
+  introduce(12, second.handle); // somebody else
+  EXPECT_TRUE(answer.open());
+  introduce(11, second.handle);
+  EXPECT_EQ(answer.get().from, incarnation(77));
+  EXPECT_EQ(script->arms, 1);
+  EXPECT_GT(script->allowed, 0u);
+}
+
+TEST_F(ingester, does_not_count_a_process_that_is_gone) {
+  build();
+  introduce(10, first.handle);
+  introduce(11, second.handle);
+  controller.send(actor, departed{incarnation(10)});
+  auto answer = controller.ask<armed>(actor, order(5));
+  EXPECT_TRUE(answer.open());
+  introduce(10, first.handle);
+  EXPECT_FALSE(answer.open());
+}
+
+TEST_F(ingester, a_disarm_ends_the_wait_for_connections) {
+  build();
+  auto answer = controller.ask<armed>(actor, order(5));
+  controller.send(actor, disarm{head_of(9)});
+  EXPECT_TRUE(answer.open());
+  controller.send(actor, disarm{head_of(1)});
+  EXPECT_EQ(answer.code(), ec::superseded);
+  introduce(10, first.handle);
+  introduce(11, second.handle);
+  EXPECT_EQ(script->arms, 0);
+}
+
+TEST_F(ingester, a_second_arm_replaces_one_that_waits) {
+  build();
+  auto older = controller.ask<armed>(actor, order(5, 1)), newer = controller.ask<armed>(actor, order(5, 2));
+  EXPECT_EQ(older.code(), ec::superseded);
+  introduce(10, first.handle);
+  introduce(11, second.handle);
+  EXPECT_FALSE(newer.open());
+  EXPECT_EQ(script->arms, 1);
+}
+
+TEST_F(ingester, sends_each_process_its_events_once) {
+  ready(6);
+  push({start_packet(), image(0, "a"), image(1, "b")});
+  EXPECT_THAT(got_first(), IsEmpty());
+  assign(0, 1, {0, 1});
+  assign(1, 2, {1});
+  assign(3, 2, {0});
+  assign(5, 1, {});
+  push({image(2, "c"), image(3, "d"), end_packet(4)});
+  EXPECT_THAT(got_first(), ElementsAre("0=start", "3=c", "4=d"));
+  EXPECT_THAT(got_second(), ElementsAre("0=start", "1=a", "2=b"));
+  EXPECT_EQ(status({"discarded"}), 1u);
+  EXPECT_EQ(status({"packets"}), 6u);
+}
+
+TEST_F(ingester, does_not_matter_which_comes_first_or_how_numbers_swap) {
+  ready(6);
+  assign(0, 3, {0});
+  push({start_packet()});
+  push({image(1, "b"), image(0, "a")});
+  push({image(1, "again")});
+  assign(3, 3, {0});
+  push({image(3, "d"), end_packet(4), image(2, "c")});
+  EXPECT_THAT(got_first(), testing::UnorderedElementsAre("0=start", "1=a", "2=b", "3=c", "4=d", "5=end"));
+}
+
+TEST_F(ingester, events_are_those_of_its_assignments) {
+  ready(4);
+  controller.send(actor, assignments{head_of(), dispatch_id(9), {{{event_number(10), 3, 5}, {0}}, {{event_number(40), 1, 1}, {1}}}});
+  push({start_packet(), image(0), image(1), end_packet(2)});
+  EXPECT_THAT(got_first(), ElementsAre("10=start", "15=frame", "20=frame"));
+  EXPECT_THAT(got_second(), ElementsAre("40=end"));
+}
+
+TEST_F(ingester, keeps_frames_until_they_are_forgotten) {
+  ready(6);
+  assign(0, 6, {0});
+  push({start_packet(), image(0), image(1), image(2)});
+  EXPECT_EQ(status({"held_bytes"}), 4 * frame_cost);
+  controller.send(actor, forget{head_of(), {{event_number(1), event_number(3)}}});
+  EXPECT_EQ(status({"held_bytes"}), 2 * frame_cost);
+  controller.send(actor, forget{head_of(), {{event_number(1), event_number(3)}}});
+  EXPECT_EQ(status({"held_bytes"}), 2 * frame_cost);
+  controller.send(actor, forget{head_of(), {{event_number(0), event_number(4)}}});
+  EXPECT_EQ(status({"held_bytes"}), 0u);
+  // A number that was forgotten is taken no second time.
+  push({image(1, "late"), image(3, "new")});
+  EXPECT_EQ(status({"held_bytes"}), frame_cost - 2);
+}
+
+TEST_F(ingester, the_allowance_follows_both_budgets) {
+  build(4 * frame_cost, 2 * frame_cost);
+  ready(20);
+  EXPECT_EQ(script->allowed, 2 * frame_cost);
+  EXPECT_TRUE(script->one_more);
+  push({start_packet(), image(0)});
+  EXPECT_FALSE(script->fits(5));
+  assign(0, 2, {0});
+  EXPECT_EQ(script->allowed, 4 * frame_cost);
+  assign(2, 4, {0});
+  push({image(1), image(2)});
+  EXPECT_FALSE(script->fits(5)) << "four frames are held";
+  controller.send(actor, forget{head_of(), {{event_number(0), event_number(1)}}});
+  EXPECT_EQ(script->allowed, 5 * frame_cost);
+}
+
+TEST_F(ingester, an_item_larger_than_its_budget_passes_alone) {
+  build(100, 100);
+  ready(3);
+  push({start_packet()});
+  EXPECT_FALSE(script->fits(5));
+  assign(0, 3, {0});
+  EXPECT_FALSE(script->fits(5));
+  controller.send(actor, forget{head_of(), {{event_number(0), event_number(1)}}});
+  EXPECT_TRUE(script->fits(5));
+}
+
+TEST_F(ingester, asks_for_a_flush_at_half_of_its_budget_and_once) {
+  build(10 * frame_cost, 10 * frame_cost);
+  ready(20);
+  assign(0, 20, {0});
+  push({start_packet(), image(0), image(1), image(2), image(3)});
+  EXPECT_THAT(controller.all<pressure>(), IsEmpty());
+  push({image(4)});
+  EXPECT_EQ(controller.expect<pressure>().stream, "det");
+  push({image(5)});
+  EXPECT_THAT(controller.all<pressure>(), IsEmpty());
+  controller.send(actor, forget{head_of(), {{event_number(0), event_number(4)}}});
+  push({image(6), image(7), image(8)});
+  EXPECT_EQ(controller.all<pressure>().size(), 1u);
+}
+
+TEST_F(ingester, a_gap_beyond_the_late_window_becomes_tombstones) {
+  ready(10);
+  assign(0, 10, {0, 1});
+  push({start_packet(), image(0), image(3), image(4)});
+  EXPECT_THAT(got_first(), ElementsAre("0=start", "1=frame", "4=frame", "5=frame"));
+  push({image(5), image(6)});
+  auto list = got_first();
+  EXPECT_THAT(list, testing::Contains("2!incomplete: missing in the stream"));
+  push({image(7)});
+  for (auto& text : got_first()) list.push_back(text);
+  EXPECT_THAT(list, testing::Contains("3!incomplete: missing in the stream"));
+  push({image(1, "too late")});
+  EXPECT_THAT(got_first(), IsEmpty());
+  EXPECT_EQ(status({"verdicts", "late"}), 1u);
+}
+
+TEST_F(ingester, a_gap_before_the_end_is_given_up_in_time) {
+  ready(5);
+  assign(0, 5, {0});
+  push({start_packet(), image(0), image(2), end_packet(3)});
+  EXPECT_THAT(got_first(), ElementsAre("0=start", "1=frame", "3=frame", "4=end"));
+  w.advance(1900ms);
+  EXPECT_THAT(got_first(), IsEmpty());
+  w.advance(300ms);
+  EXPECT_THAT(got_first(), ElementsAre("2!incomplete: missing in the stream"));
+}
+
+TEST_F(ingester, a_gap_is_given_up_also_when_the_budget_lets_nothing_more_in) {
+  build(1 << 20, 2 * frame_cost, 64);
+  ready(100);
+  assign(0, 3, {0});
+  push({start_packet(), image(0)});
+  // Number 1 is missing, and event 2 is what keeps the only worker from getting others.
+  for (std::uint64_t n = 2; script->fits(5); ++n) push({image(n)});
+  script->status.reading = false;
+  got_first();
+  w.advance(10s);
+  EXPECT_THAT(got_first(), ElementsAre("2!incomplete: missing in the stream"))
+      << "the scan waits for a frame that cannot come any more";
+}
+
+TEST_F(ingester, an_early_end_is_final_after_the_rearm_time) {
+  ready(10);
+  assign(0, 10, {0});
+  push({start_packet(), image(0), end_packet(1)});
+  EXPECT_THAT(got_first(), ElementsAre("0=start", "1=frame"));
+  w.advance(1900ms);
+  EXPECT_THAT(got_first(), IsEmpty());
+  w.advance(300ms);
+  auto list = got_first();
+  EXPECT_EQ(list.size(), 8u);
+  EXPECT_THAT(list, testing::Contains("9=end"));
+  EXPECT_THAT(list, testing::Contains("2!incomplete: the series ended early"));
+}
+
+TEST_F(ingester, an_early_end_is_an_entry_when_a_start_follows) {
+  ready(6);
+  assign(0, 6, {0});
+  push({start_packet(), image(0), end_packet(1)});
+  w.advance(1s);
+  push({{text_data("start2"), {.kind = entry_kind::start, .message_number = 3}},
+        {text_data("x"), {.number = 0, .message_number = 4}},
+        {text_data("end2"), {.kind = entry_kind::end, .message_number = 5}}});
+  EXPECT_THAT(got_first(), testing::UnorderedElementsAre("0=start", "1=frame", "2=end", "3=start2", "4=x", "5=end2"));
+}
+
+TEST_F(ingester, a_faulty_packet_costs_its_own_event) {
+  ready(4);
+  assign(0, 4, {0});
+  auto bad = image(0);
+  bad.data.reset();
+  bad.fault = packet_fault::truncated;
+  stream_packet garbage;
+  garbage.fault = packet_fault::not_json;
+  garbage.numbered = false;
+  push({start_packet(), garbage, bad, image(1), end_packet(2)});
+  EXPECT_THAT(got_first(), testing::UnorderedElementsAre("0=start", "1!incomplete: truncated message, number 0", "2=frame", "3=end"));
+  EXPECT_EQ(status({"faults", "not_json"}), 1u);
+  EXPECT_EQ(status({"faults", "truncated"}), 1u);
+}
+
+TEST_F(ingester, frames_of_no_series_are_stray) {
+  ready(4);
+  assign(0, 4, {0});
+  push({image(3), image(4)});
+  EXPECT_THAT(got_first(), IsEmpty());
+  EXPECT_EQ(status({"verdicts", "stray"}), 2u);
+  EXPECT_EQ(status({"held_bytes"}), 0u);
+}
+
+TEST_F(ingester, a_halt_turns_what_is_not_there_into_losses) {
+  ready(6);
+  assign(0, 3, {0});
+  push({start_packet(), image(0)});
+  got_first();
+  controller.send(actor, halt{head_of(), "stopped on request"});
+  EXPECT_THAT(got_first(), ElementsAre("2!lost: stopped on request"));
+  EXPECT_FALSE(script->sink);
+  // Assignments that were under way to it, too.
+  assign(3, 2, {1});
+  EXPECT_THAT(got_second(), ElementsAre("3!lost: stopped on request", "4!lost: stopped on request"));
+}
+
+TEST_F(ingester, what_it_holds_survives_a_halt) {
+  ready(4);
+  push({start_packet(), image(0, "a")});
+  controller.send(actor, halt{head_of(), "stop"});
+  assign(0, 3, {0});
+  EXPECT_THAT(got_first(), testing::UnorderedElementsAre("0=start", "1=a", "2!lost: stop"));
+}
+
+TEST_F(ingester, messages_of_another_scan_or_generation_are_ignored) {
+  ready(4);
+  push({start_packet(), image(0)});
+  assign(0, 4, {0}, 2);
+  auto other = head_of();
+  other.gen = generation(2);
+  controller.send(actor, assignments{other, dispatch_id(1), {{{event_number(0), 4, 1}, {0}}}});
+  controller.send(actor, halt{other, "no"});
+  controller.send(actor, halt{head_of(2), "no"});
+  controller.send(actor, forget{head_of(2), {{event_number(0), event_number(4)}}});
+  controller.send(actor, disarm{head_of(2)});
+  EXPECT_THAT(got_first(), IsEmpty());
+  EXPECT_TRUE(script->sink);
+  EXPECT_EQ(status({"held_bytes"}), 2 * frame_cost);
+}
+
+TEST_F(ingester, a_disarm_lets_everything_go) {
+  ready(4);
+  auto sink = script->sink;
+  push({start_packet(), image(0)});
+  controller.send(actor, disarm{head_of()});
+  EXPECT_FALSE(script->sink);
+  assign(0, 4, {0});
+  // A batch that was still under way.
+  auto batch = std::make_shared<packet_batch>();
+  batch->packets = {image(1)};
+  sink(batch);
+  w.run();
+  EXPECT_THAT(got_first(), IsEmpty());
+  EXPECT_EQ(controller.ask<value>(actor, status_atom::value).get().find("held_bytes"), nullptr);
+}
+
+TEST_F(ingester, what_was_under_way_from_an_earlier_arming_is_dropped) {
+  ready(4);
+  auto older = script->sink;
+  controller.send(actor, disarm{head_of(1)});
+  EXPECT_FALSE(controller.ask<armed>(actor, order(4, 2)).open());
+  controller.send(actor, assignments{head_of(2), dispatch_id(1), {{{event_number(0), 4, 1}, {0}}}});
+  auto batch = std::make_shared<packet_batch>();
+  batch->packets = {start_packet()};
+  older(batch);
+  w.run();
+  EXPECT_THAT(got_first(), IsEmpty());
+  push({start_packet()});
+  EXPECT_THAT(got_first(), ElementsAre("0=start")) << "numbered from 0 for each scan";
+}
+
+TEST_F(ingester, says_when_its_stream_is_silent_for_too_long) {
+  stall_timeout = 5s;
+  ready(4);
+  assign(0, 4, {0});
+  push({start_packet()});
+  w.advance(4900ms);
+  EXPECT_THAT(controller.all<stalled>(), IsEmpty());
+  w.advance(300ms);
+  auto m = controller.expect<stalled>();
+  EXPECT_EQ(m.stream, "det");
+  EXPECT_THAT(m.since, HasSubstr("5 s"));
+}
+
+TEST_F(ingester, a_stream_that_is_held_back_or_complete_is_not_silent) {
+  stall_timeout = 1s;
+  ready(3);
+  assign(0, 3, {0});
+  push({start_packet()});
+  script->status.reading = false;
+  w.advance(5s);
+  EXPECT_THAT(controller.all<stalled>(), IsEmpty());
+  script->status.reading = true;
+  push({image(0), end_packet(1)});
+  w.advance(5s);
+  EXPECT_THAT(controller.all<stalled>(), IsEmpty());
+}
+
+TEST_F(ingester, messages_between_processes_are_cut_into_pieces) {
+  build(1 << 30, 1 << 30);
+  ready(2000);
+  std::string big(3 << 20, 'x');
+  push({start_packet(), image(0, big), image(1, big), image(2, std::string(5 << 20, 'y'))});
+  assign(0, 4, {0});
+  auto messages = first.all<partial_events>();
+  ASSERT_EQ(messages.size(), 3u);
+  EXPECT_EQ(messages[0].entries.size(), 2u);
+  EXPECT_EQ(messages[2].entries.size(), 1u) << "one item of any size passes";
+  std::vector<stream_packet> many;
+  for (std::uint64_t n = 3; n < 1203; ++n) many.push_back(image(n));
+  push(many);
+  assign(4, 1200, {0});
+  std::uint64_t count = 0, sequence = 3;
+  for (auto& m : first.all<partial_events>()) {
+    EXPECT_LE(m.entries.size(), 512u);
+    EXPECT_EQ(m.sequence, sequence++);
+    count += m.entries.size();
+  }
+  EXPECT_EQ(count, 1200u);
+}
+
+TEST_F(ingester, frames_are_not_copied_on_their_way) {
+  ready(2);
+  auto data = text_data("frame");
+  assign(0, 2, {0, 1});
+  push({{data, {.kind = entry_kind::start, .message_number = 0}}});
+  EXPECT_EQ(first.expect<partial_events>().entries.at(0).data.frames().data(), data.frames().data());
+  EXPECT_EQ(second.expect<partial_events>().entries.at(0).data.frames().data(), data.frames().data());
+}
+
+TEST_F(ingester, says_how_it_is) {
+  build();
+  auto text = [&] { return *controller.ask<value>(actor, status_atom::value).get().find("state")->as_text(); };
+  script->status.connected = false;
+  EXPECT_THAT(text(), HasSubstr("waiting for its instrument"));
+  script->status.connected = true;
+  EXPECT_EQ(text(), "idle");
+  ready(2);
+  EXPECT_EQ(text(), "reading");
+  w.advance(3s);
+  EXPECT_EQ(text(), "silent for 3 s");
+  script->status.reading = false;
+  EXPECT_THAT(text(), HasSubstr("held back"));
+  script->status.error = "no such device";
+  EXPECT_THAT(text(), HasSubstr("no such device"));
+}
+
+} // namespace
+} // namespace dtranspose
