@@ -124,6 +124,8 @@ struct assembler_state {
       self->send(options.workers[w], events{setup.head.scan, setup.head.gen, std::move(whole)});
     }
     if (!joiner->given_up().empty()) pass_on_given_up();
+    if (auto& list = joiner->handed_over_in_part(); !list.empty())
+      self->send(controller, remarks{head(), std::exchange(list, {})});
   }
 
   void pass_on_given_up() {

@@ -84,6 +84,7 @@ struct controller_state {
     return {
         [this](const credit& m) { take(m); },
         [this](const commits& m) { take(m); },
+        [this](const remarks& m) { take(m); },
         [this](const pressure& m) { take(m); },
         [this](const stalled& m) { take(m); },
         [this](const member_info& m) { welcome(m); },
@@ -309,6 +310,7 @@ struct controller_state {
     for (auto& w : m.workers) {
       if (w.index.value >= current->workers.size()) continue;
       current->bindings.grant(w.index, w.granted);
+      current->bindings.note_processed(w.index, w.processed);
       current->workers[w.index.value].processed = w.processed;
       current->workers[w.index.value].busy = w.busy;
     }
@@ -328,6 +330,11 @@ struct controller_state {
     if (!is_current(m.head)) return;
     for (auto& ended : m.slots) current->fates.end(ended.slots, ended.how, ended.cause);
     settle();
+  }
+
+  void take(const remarks& m) {
+    if (!is_current(m.head)) return;
+    for (auto& r : m.slots) current->fates.remark(r.slots.events, r.cause);
   }
 
   void take(const pressure& m) {
@@ -529,15 +536,24 @@ struct controller_state {
   value ensemble() const {
     value_list ingesters, workers;
     value reducer;
-    for (auto& [life, m] : members) {
+    value_map connected;
+    for (auto& [life, m] : members)
+      for (auto& w : m.workers) {
+        auto uuid = service_uuid(m, w.name);
+        connected.set(uuid, value_map{{"name", w.name},
+                                      {"service_uuid", uuid},
+                                      {"last_seen", static_cast<double>(options.around.wall()) * 1e-9}});
+      }
+    for (auto& [life, m] : members)
       for (auto& i : m.ingesters) {
         auto s = service(m, i.stream + "-ingester");
-        s.set("url", m.address).set("streams", value_list{i.stream}).set("connected_workers", value_map{});
+        s.set("url", m.address).set("streams", value_list{i.stream}).set("connected_workers", connected);
         ingesters.push_back(std::move(s));
       }
+    for (auto& [life, m] : members) {
       for (auto& w : m.workers) {
         auto s = service(m, w.name);
-        s.set("ingesters", value_list{}).set("tags", value_list(w.tags.begin(), w.tags.end()));
+        s.set("ingesters", ingesters).set("tags", value_list(w.tags.begin(), w.tags.end()));
         workers.push_back(std::move(s));
       }
       if (m.reducer) reducer = service(m, "reducer").set("url", m.address);
@@ -551,17 +567,29 @@ struct controller_state {
                      {"analysis", options.analysis}};
   }
 
+  /// The same for the life of the process that has it.
+  static std::string service_uuid(const member_info& m, const std::string& service_name) {
+    return to_string(make_scan_id(m.life.value, std::hash<std::string>{}(service_name)));
+  }
+
+  std::uint64_t processed_by(const std::string& service_name) const {
+    if (!current) return 0;
+    for (std::size_t w = 0; w < current->workers.size(); ++w)
+      if (current->setup.workers[w].name == service_name) return current->workers[w].processed;
+    return 0;
+  }
+
   value_map service(const member_info& m, const std::string& service_name) const {
     value scan;
     if (current && current->life.active()) scan = to_string(current->setup.head.scan);
     return value_map{{"name", service_name},
-                     {"service_uuid", fmt::format("{:016x}", m.life.value)},
+                     {"service_uuid", service_uuid(m, service_name)},
                      {"mapping_uuid", std::move(scan)},
                      {"process", m.name},
                      {"dranspose_version", value()},
                      {"mapreduce_version", value()},
                      {"parameters_hash", value()},
-                     {"processed_events", 0},
+                     {"processed_events", processed_by(service_name)},
                      {"event_rate", 0.0}};
   }
 
@@ -615,8 +643,21 @@ struct controller_state {
                 {"completed_count", p.completed_events},
                 {"total_events", p.total_events},
                 {"finished", p.finished}};
+    m.set("work_completed", value_map{}).set("assignment", value_list{}).set("processing_times", times());
     for (auto& [group, content] : groups) m.set(group, content);
     return m;
+  }
+
+  /// What each worker spent in analysis code, under its last event as the incumbent has it.
+  value_map times() const {
+    value_map all;
+    if (!current) return all;
+    for (std::size_t w = 0; w < current->workers.size(); ++w) {
+      auto& worker = current->workers[w];
+      value_map entry{{"custom_code", static_cast<double>(worker.busy) * 1e-9}, {"no_events", worker.processed}};
+      all.set(current->setup.workers[w].name, value_map{{std::to_string(current->fates.ended()), std::move(entry)}});
+    }
+    return all;
   }
 
   value_list completed_list() const {

@@ -127,6 +127,8 @@ struct ingester_state {
     if (!is_current(m.head)) return;
     ++epoch;
     input->disarm();
+    last_scan = {};
+    add_queue(last_scan);
     queue.reset();
   }
 
@@ -212,6 +214,8 @@ struct ingester_state {
     if (!in.error.empty()) m.set("error", in.error);
     m.set("state", state_text(in));
     if (queue) add_queue(m);
+    else
+      for (auto& [key, content] : last_scan) m.set(key, content);
     return m;
   }
 
@@ -265,6 +269,8 @@ struct ingester_state {
   std::uint64_t epoch = 0;
   std::uint64_t packets = 0;
   std::int64_t last_packet = 0;
+  /// What the last scan came to, while there is no other.
+  value_map last_scan;
   bool halted = false;
   bool pressed = false;
 };

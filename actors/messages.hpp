@@ -147,6 +147,12 @@ struct closes {
   std::vector<unmappable> slots;
 };
 
+/// assembler -> controller: slots that were handed to a worker although data is missing, for the ledger.
+struct remarks {
+  message_head head;
+  std::vector<unmappable> slots;
+};
+
 /// reducer -> controller: slots that ended, after they were folded and journaled.
 struct commits {
   message_head head;
@@ -287,6 +293,7 @@ DTRANSPOSE_INSPECT(mapped_batch::failure, x.slots, x.cause)
 DTRANSPOSE_INSPECT(mapped_batch, x.mapped, x.empty, x.failed)
 DTRANSPOSE_INSPECT(results, x.head, x.worker, x.sequence, x.version, x.mapped)
 DTRANSPOSE_INSPECT(closes, x.head, x.slots)
+DTRANSPOSE_INSPECT(remarks, x.head, x.slots)
 DTRANSPOSE_INSPECT(ended_slots, x.slots, x.how, x.cause)
 DTRANSPOSE_INSPECT(commits, x.head, x.slots)
 DTRANSPOSE_INSPECT(accepted, x.head, x.sequence)
@@ -321,6 +328,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::credit))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::results))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::closes))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::remarks))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::commits))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::accepted))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::forget))

@@ -80,7 +80,7 @@ void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
   std::string trouble;
   try {
     part_->process_result({first, events, worker, result.content}, settings_);
-    if (rows_ && covers && !result.flushed) rows_(*first, result.content);
+    if (rows_ && events == 1 && !result.flushed) rows_(*first, result.content);
     ++folded_;
   } catch (const std::exception& e) {
     trouble = std::string("reducer: ") + e.what();

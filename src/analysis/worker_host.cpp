@@ -32,7 +32,7 @@ void append(std::vector<slot_run>& runs, event_number event, slot_index first_sl
 void worker_host::process(const joined_batch& batch, bool tick, mapped_batch& out) {
   views_.clear();
   for (auto& e : batch.events)
-    views_.emplace_back(e.number, std::span(batch.entries).subspan(e.first_entry, e.entries), names_);
+    views_.emplace_back(e.number, std::span(batch.entries).subspan(e.first_entry, e.entries), names_, e.missing);
   for (std::size_t done = 0; done < views_.size();) {
     answers_.clear();
     std::string cause;

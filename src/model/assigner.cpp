@@ -56,6 +56,10 @@ void assigner::enter_part() {
   slot_stamps_.assign(constraints, 0);
 }
 
+void assigner::note_processed(worker_index worker, std::uint64_t events) {
+  workers_[worker.value].processed = events;
+}
+
 bool assigner::next(bound_event& out) {
   waits_for_.reset();
   if (done()) return false;
@@ -113,8 +117,8 @@ bool assigner::bind(std::uint32_t constraint, std::uint32_t tags) {
   return true;
 }
 
-/// The worker whose turn it is; when its run is over or its credit spent, the one with the most credit
-/// left, then the least work, so that equal workers alternate.
+/// The worker whose turn it is; when its run is over or its credit spent, the one with the least in hand,
+/// then the one that had least so far, so that equal workers alternate.
 std::uint32_t assigner::take_turn(pool& p) {
   if (p.turn != unbound && p.left > 0 && workers_[p.turn].has_credit()) {
     --p.left;
@@ -129,8 +133,8 @@ std::uint32_t assigner::take_turn(pool& p) {
       continue;
     }
     auto& leader = workers_[best];
-    auto mine = candidate.granted - candidate.given, theirs = leader.granted - leader.given;
-    if (mine > theirs || (mine == theirs && candidate.given < leader.given)) best = member;
+    auto mine = candidate.in_hand(), theirs = leader.in_hand();
+    if (mine < theirs || (mine == theirs && candidate.given < leader.given)) best = member;
   }
   p.turn = best;
   if (best != unbound) p.left = run_length(p) - 1;

@@ -2,6 +2,7 @@
 /// clock: the same calls give the same bindings.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -43,6 +44,9 @@ class assigner {
   /// The worker is ready for so many events in total since it was added. Never sinks.
   void grant(worker_index worker, std::uint64_t events);
 
+  /// The worker is through with so many of its events: who has least in hand is given the next.
+  void note_processed(worker_index worker, std::uint64_t events);
+
   /// Binds the next event into `out`. False when none is left or when credit is missing.
   bool next(bound_event& out);
 
@@ -61,9 +65,11 @@ class assigner {
     tag_set tags;
     std::uint64_t granted = 0;
     std::uint64_t given = 0;
+    std::uint64_t processed = 0;
     std::uint32_t target = 0;     ///< place in the event being bound, valid for `event_stamp`
     std::uint64_t event_stamp = 0;
     bool has_credit() const { return given < granted; }
+    std::uint64_t in_hand() const { return given - std::min(given, processed); }
   };
 
   /// Workers whose tags contain a tag set, and whose turn it is.

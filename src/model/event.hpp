@@ -1,6 +1,7 @@
 /// Events as analysis code sees them. No dependencies: part of the plug-in contract.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,8 +25,10 @@ struct stream_entry {
 /// A copy of a `stream_data` may be kept for longer.
 class event {
  public:
-  event(event_number number, std::span<const stream_entry> entries, const stream_names& names)
-      : number_(number), entries_(entries), names_(&names) {}
+  /// `missing`: a bit for each stream, by index, whose data should be here and is missing.
+  event(event_number number, std::span<const stream_entry> entries, const stream_names& names,
+        std::uint64_t missing = 0)
+      : number_(number), entries_(entries), names_(&names), missing_(missing) {}
 
   /// Place of the event in its scan, from 0.
   event_number number() const { return number_; }
@@ -42,10 +45,20 @@ class event {
     return nullptr;
   }
 
+  /// Streams that the trigger map sends here and whose data is missing: only where the configuration has
+  /// incomplete events delivered.
+  std::vector<std::string_view> missing() const {
+    std::vector<std::string_view> list;
+    for (std::size_t s = 0; s < names_->size(); ++s)
+      if (missing_ >> s & 1) list.push_back((*names_)[s]);
+    return list;
+  }
+
  private:
   event_number number_;
   std::span<const stream_entry> entries_;
   const stream_names* names_;
+  std::uint64_t missing_;
 };
 
 } // namespace dtranspose

@@ -78,8 +78,10 @@ void event_joiner::drain(std::size_t worker) {
     auto& n = nodes_[place];
     auto t = std::find_if(n.targets.begin(), n.targets.end(), [&](auto& x) { return x.worker == worker; });
     if ((n.arrived & t->streams) != t->streams) return;
-    if ((n.missing & t->streams) && !deliver_incomplete_)
-      give_up(worker, n, *t);
+    bool in_part = n.missing & t->streams;
+    if (in_part) note(deliver_incomplete_ ? in_part_ : given_up_, n, *t);
+    if (in_part && !deliver_incomplete_)
+      ++queues_[worker].given_up;
     else
       hand_over(worker, n, *t);
     nodes.pop_front();
@@ -101,19 +103,19 @@ void event_joiner::hand_over(std::size_t worker, node& n, const target& t) {
     }
   }
   auto entries = static_cast<std::uint32_t>(batch.entries.size()) - first;
-  batch.events.push_back({n.number, t.first_slot, t.slots, t.dispatch, first, entries});
+  batch.events.push_back({n.number, t.first_slot, t.slots, t.dispatch, first, entries, t.streams & n.missing});
 }
 
-void event_joiner::give_up(std::size_t worker, const node& n, const target& t) {
-  ++queues_[worker].given_up;
+/// Appends an event's slots, with the reason, to the last of the list where they go on alike.
+void event_joiner::note(std::vector<unmappable>& list, const node& n, const target& t) const {
   auto why = reason_for(n, t.streams);
-  if (!given_up_.empty()) {
-    auto& last = given_up_.back();
+  if (!list.empty()) {
+    auto& last = list.back();
     if (last.slots.first_slot == t.first_slot && last.slots.slots == t.slots && last.how == why.how &&
         last.cause == why.cause && last.slots.events.last() < n.number && last.slots.events.extend(n.number))
       return;
   }
-  given_up_.push_back({{{n.number, 1, 1}, t.first_slot, t.slots}, why.how, std::move(why.cause)});
+  list.push_back({{{n.number, 1, 1}, t.first_slot, t.slots}, why.how, std::move(why.cause)});
 }
 
 /// Why a worker that would get these streams cannot: the worst of them, all named.

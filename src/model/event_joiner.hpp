@@ -21,6 +21,7 @@ struct joined_event {
   dispatch_id dispatch;
   std::uint32_t first_entry = 0; ///< its streams in the batch's list of entries
   std::uint32_t entries = 0;
+  stream_mask missing = 0; ///< streams that the worker would have got, and that have no data
 };
 
 /// Whole events for one worker, in rising order.
@@ -58,6 +59,8 @@ class event_joiner {
   /// Whole events since they were last taken, per worker.
   joined_batch& batch(std::size_t worker) { return batches_[worker]; }
   std::vector<unmappable>& given_up() { return given_up_; }
+  /// What was handed over although a stream's data is missing.
+  std::vector<unmappable>& handed_over_in_part() { return in_part_; }
   /// Events of a worker that were given up since it was last asked: they return credit too.
   std::uint64_t take_given_up_events(std::size_t worker) { return std::exchange(queues_[worker].given_up, 0); }
 
@@ -94,7 +97,7 @@ class event_joiner {
   void free_node(std::uint32_t place);
   void drain(std::size_t worker);
   void hand_over(std::size_t worker, node& n, const target& t);
-  void give_up(std::size_t worker, const node& n, const target& t);
+  void note(std::vector<unmappable>& list, const node& n, const target& t) const;
   missing_data reason_for(const node& n, stream_mask streams) const;
 
   stream_names names_;
@@ -103,7 +106,7 @@ class event_joiner {
   std::unordered_map<std::uint64_t, std::uint32_t> index_; ///< event -> place in nodes_
   std::vector<queue> queues_;
   std::vector<joined_batch> batches_;
-  std::vector<unmappable> given_up_;
+  std::vector<unmappable> given_up_, in_part_;
   std::uint64_t open_bytes_ = 0;
   bool deliver_incomplete_;
 };

@@ -93,6 +93,11 @@ void ledger::give_up(fate how, const std::string& cause) {
   end_unopened(how, cause);
 }
 
+void ledger::remark(const event_run& events, const std::string& cause) {
+  for (std::uint32_t i = 0; i < events.count; ++i)
+    note_trouble({events.at(i), events.at(i) + 1}, fate::folded, cause);
+}
+
 std::vector<event_range> ledger::take_ended() { return std::exchange(ended_ranges_, {}); }
 
 void ledger::note_trouble(event_range events, fate how, const std::string& cause) {

@@ -31,6 +31,9 @@ class ledger {
   /// Every event that has not ended ends like this: the scan is given up.
   void give_up(fate how, const std::string& cause);
 
+  /// Events that are mapped although something is missing: listed as a trouble, whatever their fate.
+  void remark(const event_run& events, const std::string& cause);
+
   /// Ranges of events that ended since the last call, in rising order where possible.
   std::vector<event_range> take_ended();
 
@@ -43,7 +46,8 @@ class ledger {
   }
   std::uint64_t count(fate f) const { return counts_[static_cast<std::size_t>(f)]; }
 
-  /// An event that is neither folded, empty nor discarded, with its neighbours that share its fate.
+  /// An event that is neither folded, empty nor discarded, with its neighbours that share its fate; *folded*
+  /// on those that were mapped in part.
   struct trouble {
     event_range events;
     fate how;

@@ -70,13 +70,13 @@ number_tracker::decision number_tracker::take_data(const entry_numbers& numbers,
   if (arm_->end && position >= *arm_->end) return {.what = verdict::after_end};
   arm_->has_data = true;
   if (leap_) {
-    if (position > *leap_ && position - *leap_ <= late_window_ + 1)
+    if (position > *leap_ && position - *leap_ <= longest_step())
       believe_leap(missing);
     else
       dropped_leap_ = true;
     leap_.reset();
   }
-  if (position > highest_end_ && position - highest_end_ > late_window_) return leap_to(position);
+  if (position > highest_end_ && position - highest_end_ > longest_step()) return leap_to(position);
   return put(position, missing);
 }
 
@@ -154,7 +154,9 @@ void number_tracker::give_up_before(std::uint64_t position, const char* cause,
   while (next_ < position) {
     auto taken = ahead_.empty() ? position : std::min(*ahead_.begin(), position);
     if (taken > next_) {
-      missing.push_back({stream_position(next_), taken - next_, cause});
+      std::optional<std::uint64_t> number;
+      if (arm_ && next_ > arm_->start) number = next_ - arm_->start - 1;
+      missing.push_back({stream_position(next_), taken - next_, cause, number});
       given_up_.insert(next_, taken);
       next_ = taken;
     }
@@ -173,8 +175,8 @@ void number_tracker::settle(std::vector<missing_run>& missing) {
     give_up_before(entries_ - 1, "the series ended early", missing);
     put(entries_ - 1, missing);
     released_end_ = stream_position(entries_ - 1);
-  } else if (arm_ && arm_->end) {
-    give_up_before(end_of_arm(), "missing in the stream", missing);
+  } else if (arm_) {
+    give_up_before(settled_end(), "missing in the stream", missing);
   }
 }
 

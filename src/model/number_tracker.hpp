@@ -39,6 +39,7 @@ struct missing_run {
   stream_position first;
   std::uint64_t count = 0;
   const char* cause = ""; ///< a constant
+  std::optional<std::uint64_t> number = {}; ///< that the instrument would have given the first of them
 };
 
 /// Number n, counted from the first of its arm, is the n-th entry behind the arm's start; starts and ends
@@ -69,7 +70,7 @@ class number_tracker {
   void settle(std::vector<missing_run>& missing);
 
   /// Would `settle` decide anything?
-  bool unsettled() const { return held_end_ || leap_ || (arm_ && arm_->end && next_ < end_of_arm()); }
+  bool unsettled() const { return held_end_ || leap_ || (arm_ && next_ < settled_end()); }
   /// Is something missing before the last entry that came?
   bool has_gap() const { return next_ < highest_end_; }
 
@@ -106,8 +107,14 @@ class number_tracker {
   decision put(std::uint64_t position, std::vector<missing_run>& missing);
   decision leap_to(std::uint64_t position);
   void believe_leap(std::vector<missing_run>& missing);
-  /// One behind the last position that the arm can have, as far as its end says.
-  std::uint64_t end_of_arm() const { return std::max(highest_end_, std::min(*arm_->end, entries_)); }
+  /// What lies before this and has not come will not come any more: the arm has ended, or begun behind
+  /// the map.
+  std::uint64_t settled_end() const {
+    if (arm_->start >= entries_) return entries_;
+    return arm_->end ? std::max(highest_end_, std::min(*arm_->end, entries_)) : next_;
+  }
+  /// How far a number may run ahead before another one must confirm it.
+  std::uint64_t longest_step() const { return std::max<std::uint64_t>(late_window_, 32); }
   void give_up_before(std::uint64_t position, const char* cause, std::vector<missing_run>& missing);
   decision counted(decision d);
 

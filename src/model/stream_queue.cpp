@@ -11,6 +11,12 @@ namespace {
 /// Entries that are kept ahead of the first open one: a bound on what a gap of any size can cost.
 constexpr std::uint64_t farthest = std::uint64_t{1} << 22;
 
+std::string cause_of(const missing_run& m) {
+  if (!m.number) return m.cause;
+  if (m.count == 1) return fmt::format("number {}: {}", *m.number, m.cause);
+  return fmt::format("numbers {} to {}: {}", *m.number, *m.number + m.count - 1, m.cause);
+}
+
 } // namespace
 
 void stream_queue::receive(const packet_batch& batch) {
@@ -125,12 +131,12 @@ void stream_queue::place(stream_position position, const stream_data& data, bool
 }
 
 void stream_queue::give_up(const std::vector<missing_run>& missing) {
-  for (auto& m : missing) give_up(m.first.value, m.count, fate::incomplete, m.cause);
+  for (auto& m : missing) give_up(m.first.value, m.count, fate::incomplete, cause_of(m));
 }
 
 void stream_queue::give_up(std::uint64_t first, std::uint64_t count, fate how, const std::string& cause) {
   if (count == 0) return;
-  auto kept = keep(cause);
+  auto kept = std::make_shared<const std::string>(cause);
   auto end = first + count;
   // What is not assigned yet waits as a range: there may be millions of it.
   if (end > assigned_entries_) given_up_.push_back({std::max(first, assigned_entries_), end, how, kept});
@@ -143,12 +149,6 @@ void stream_queue::give_up(std::uint64_t first, std::uint64_t count, fate how, c
     c.cause = kept;
     send_if_assigned(p);
   }
-}
-
-const std::string* stream_queue::keep(std::string cause) {
-  auto i = std::find(causes_.rbegin(), causes_.rend(), cause);
-  if (i != causes_.rend()) return &*i;
-  return &causes_.emplace_back(std::move(cause));
 }
 
 stream_queue::cell& stream_queue::at(std::uint64_t position) {

@@ -84,7 +84,7 @@ class stream_queue {
     state what = state::waiting;
     bool sent = false;
     fate how = fate::incomplete;
-    const std::string* cause = nullptr;
+    std::shared_ptr<const std::string> cause;
   };
 
   struct placed_run {
@@ -103,7 +103,7 @@ class stream_queue {
   struct given_up_range {
     std::uint64_t first = 0, end = 0;
     fate how = fate::incomplete;
-    const std::string* cause = nullptr;
+    std::shared_ptr<const std::string> cause;
   };
 
   void receive(const stream_packet& packet);
@@ -128,7 +128,6 @@ class stream_queue {
   std::optional<std::uint64_t> position_of(event_number event) const;
   /// First position whose event is not before `event`.
   std::uint64_t lower_position(event_number event) const;
-  const std::string* keep(std::string cause);
 
   number_tracker tracker_;
   std::uint64_t entries_;
@@ -147,7 +146,6 @@ class stream_queue {
   std::uint64_t discarded_ = 0;
   std::uint64_t faults_[packet_fault_count] = {};
   std::vector<given_up_range> given_up_; ///< not assigned yet
-  std::deque<std::string> causes_; ///< kept for the cells that name them
   std::vector<std::vector<outgoing_entry>> outgoing_;
   std::vector<process_index> ready_;
   std::vector<missing_run> scratch_;

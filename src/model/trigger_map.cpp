@@ -28,8 +28,6 @@ class trigger_map_reader {
   };
 
   std::shared_ptr<const trigger_map> read(std::string_view json, bool wrap) {
-    // On-demand reading looks at what it is asked for only; what is behind or between goes unseen.
-    if (!nlohmann::json::accept(json)) throw fault{"body: this is not valid JSON"};
     simdjson::padded_string padded(json);
     ondemand::parser parser;
     try {
@@ -38,6 +36,8 @@ class trigger_map_reader {
     } catch (const simdjson::simdjson_error& e) {
       throw fault{fmt::format("{}: {}", place(), describe(e.error()))};
     }
+    // On-demand reading looks at what it is asked for only; what is behind or between went unseen.
+    if (!nlohmann::json::accept(json)) throw fault{"body: this is not valid JSON"};
     if (wrap && !map_.streams_.empty()) add_wrap();
     count();
     return std::make_shared<const trigger_map>(std::move(map_));

@@ -1,6 +1,7 @@
 #include <caf/actor_system.hpp>
 #include <caf/send.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -83,7 +84,8 @@ int run_replay(const replay_command& command) {
   for (auto& name : command.files) files.push_back(mapped_file::open(name));
   auto index = index_of(files);
   for (auto& warning : index.warnings) spdlog::warn("{}", warning);
-  if (index.streams.empty()) throw std::runtime_error("there is no stream in the recording");
+  if (index.streams.empty())
+    throw std::runtime_error(fmt::format("{}: there is no stream in it", fmt::join(command.files, ", ")));
   hold_signals();
   node process({.settings = settings_of(command, index),
                 .roles = {true, true, true, true},

@@ -64,16 +64,23 @@ void attend(node& process) {
   while (!wait_for_signal(std::chrono::milliseconds(200))) {
     if (auto text = process.refusal(); !text.empty())
       throw std::runtime_error("the controller refuses this process: " + text);
-    if (process.controller()) bar.show(ask_progress(process.system(), process.controller()));
+    if (!process.controller()) continue;
+    try {
+      bar.show(ask_progress(process.system(), process.controller()));
+    } catch (const std::exception& e) {
+      spdlog::warn("{}", e.what());
+    }
   }
 }
 
-/// Ends the process at once where analysis code does not return: the rest is closed.
-void stop_or_exit(node& process) {
-  if (process.stop()) return;
-  spdlog::warn("an analysis does not return: ended without it");
+/// Ends the process once its actors have ended, without taking CAF down: what is still on its way to or from
+/// peers may hold handles of actors that have a thread of their own, and such a thread waits until the last
+/// of them is gone. Files were closed by their actors.
+[[noreturn]] void end_process(node& process, int status) {
+  if (!process.stop()) spdlog::warn("an analysis does not return: ended without it");
+  std::fflush(stdout);
   spdlog::shutdown();
-  _exit(0);
+  _exit(status);
 }
 
 } // namespace
@@ -94,17 +101,17 @@ int run_roles(const role_command& command) {
     server->start();
     spdlog::info("REST at http://{}:{}/api/v1", settings.http.control.host, server->port());
   }
+  int status = 0;
   try {
     attend(process);
-  } catch (...) {
-    stop_or_exit(process);
-    throw;
+    spdlog::info("ending");
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "dtranspose: {}\n", e.what());
+    status = 1;
   }
-  spdlog::info("ending");
   if (server) server->stop();
-  stop_or_exit(process);
   if (command.json) fmt::print("{}\n", nlohmann::json{{"role", command.roles}, {"address", process.address()}}.dump());
-  return 0;
+  end_process(process, status);
 }
 
 } // namespace dtranspose

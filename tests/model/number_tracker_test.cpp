@@ -47,7 +47,7 @@ struct tracked {
   }
   void settle() { tracker.settle(missing); }
   std::optional<std::uint64_t> released() {
-    auto p = tracker.released();
+    auto p = tracker.released_end();
     if (!p) return std::nullopt;
     return p->value;
   }
@@ -204,7 +204,7 @@ TEST(number_tracker, an_early_end_is_held_until_time_has_passed) {
   t.take(start());
   t.take(data(0));
   auto d = t.take(end());
-  EXPECT_TRUE(d.hold);
+  EXPECT_EQ(d.hold, number_tracker::decision::keep::end);
   EXPECT_FALSE(d.place);
   EXPECT_TRUE(t.tracker.unsettled());
   EXPECT_FALSE(t.released());
@@ -496,9 +496,13 @@ struct outcome {
 outcome feed(number_tracker& tracker, const std::vector<message>& messages, std::uint64_t entries) {
   outcome result;
   std::vector<missing_run> missing;
-  std::optional<message> held;
+  std::optional<message> held, leap;
   auto release = [&] {
-    auto position = tracker.released();
+    if (auto position = tracker.released_leap()) {
+      EXPECT_EQ(position->value, leap.value().position);
+      result.placed.push_back(position->value);
+    }
+    auto position = tracker.released_end();
     if (!position) return;
     if (position->value + 1 != entries) {
       EXPECT_EQ(position->value, held.value().position);
@@ -509,7 +513,8 @@ outcome feed(number_tracker& tracker, const std::vector<message>& messages, std:
   for (auto& m : messages) {
     auto d = tracker.take(m.numbers, missing);
     release();
-    if (d.hold) held = m;
+    if (d.hold == number_tracker::decision::keep::end) held = m;
+    if (d.hold == number_tracker::decision::keep::leap) leap = m;
     if (!d.place) continue;
     EXPECT_EQ(d.place->value, m.position);
     result.placed.push_back(d.place->value);
@@ -604,16 +609,18 @@ TEST(number_tracker, every_position_is_placed_or_given_up_once_whatever_comes) {
     for (int i = 0; i < 60; ++i) {
       entry_numbers n{static_cast<entry_kind>(below(random, 3)), some(20), some(60), some(2), some(20), {}};
       auto d = tracker.take(n, missing);
-      if (auto p = tracker.released()) {
-        ASSERT_LT(p->value, entries);
-        ++decided[p->value];
-      }
+      for (auto p : {tracker.released_end(), tracker.released_leap()})
+        if (p) {
+          ASSERT_LT(p->value, entries);
+          ++decided[p->value];
+        }
       if (d.place && !d.replaces) {
         ASSERT_LT(d.place->value, entries);
         ++decided[d.place->value];
       }
       if (below(random, 20) == 0) tracker.settle(missing);
-      if (auto p = tracker.released()) ++decided[p->value];
+      for (auto p : {tracker.released_end(), tracker.released_leap()})
+        if (p) ++decided[p->value];
     }
     tracker.close(missing, "stopped");
     for (auto& run : missing)
