@@ -291,7 +291,7 @@ struct controller_state {
   void run() {
     current->life.armed();
     current->armed_at = options.around.steady();
-    spdlog::info("scan {}: {} events of {}, {} workers", to_string(current->setup.head.scan),
+    spdlog::info("scan {}: {} events, streams [{}], {} workers", to_string(current->setup.head.scan),
                  current->map->events(), fmt::join(current->map->streams(), ", "), current->workers.size());
     starting->deliver(to_string(current->setup.head.scan));
     starting.reset();
@@ -420,6 +420,14 @@ struct controller_state {
   /// A stop that takes too long gives up what is still under way.
   void stop_overdue(std::uint64_t number) {
     if (number != scan_number || !current || current->life.state() != scan_state::running) return;
+    // Only the reducer ends slots: once it has closed the fold, what it committed before is here.
+    self->request(current->reducer, options.arm_timeout, seal{current->head()})
+        .then([this, number](bool) { give_up_rest(number); },
+              [this, number](const caf::error&) { give_up_rest(number); });
+  }
+
+  void give_up_rest(std::uint64_t number) {
+    if (number != scan_number || !current || current->life.state() != scan_state::running) return;
     current->fates.give_up(fate::lost, current->cause + "; it did not end within stop_timeout");
     settle();
   }
@@ -534,7 +542,7 @@ struct controller_state {
 
   /// The ensemble in the words of the incumbent's REST interface.
   value ensemble() const {
-    value_list ingesters, workers;
+    value_list ingesters, streams, workers;
     value reducer;
     value_map connected;
     for (auto& [life, m] : members)
@@ -544,16 +552,19 @@ struct controller_state {
                                       {"service_uuid", uuid},
                                       {"last_seen", static_cast<double>(options.around.wall()) * 1e-9}});
       }
+    // A worker's list leaves out who is connected to each: that would be everybody squared.
     for (auto& [life, m] : members)
       for (auto& i : m.ingesters) {
         auto s = service(m, i.stream + "-ingester");
-        s.set("url", m.address).set("streams", value_list{i.stream}).set("connected_workers", connected);
+        s.set("url", m.address).set("streams", value_list{i.stream});
+        streams.push_back(s);
+        s.set("connected_workers", connected);
         ingesters.push_back(std::move(s));
       }
     for (auto& [life, m] : members) {
       for (auto& w : m.workers) {
         auto s = service(m, w.name);
-        s.set("ingesters", ingesters).set("tags", value_list(w.tags.begin(), w.tags.end()));
+        s.set("ingesters", streams).set("tags", value_list(w.tags.begin(), w.tags.end()));
         workers.push_back(std::move(s));
       }
       if (m.reducer) reducer = service(m, "reducer").set("url", m.address);

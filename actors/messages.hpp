@@ -190,6 +190,11 @@ struct halt {
   std::string cause;
 };
 
+/// controller -> reducer: fold nothing more; answered with true when everything before is committed.
+struct seal {
+  message_head head;
+};
+
 /// controller -> workers: give the result that covers what is deferred.
 struct flush {
   message_head head;
@@ -301,6 +306,7 @@ DTRANSPOSE_INSPECT(forget, x.head, x.events)
 DTRANSPOSE_INSPECT(pressure, x.head, x.stream)
 DTRANSPOSE_INSPECT(stalled, x.head, x.stream, x.since)
 DTRANSPOSE_INSPECT(halt, x.head, x.cause)
+DTRANSPOSE_INSPECT(seal, x.head)
 DTRANSPOSE_INSPECT(flush, x.head)
 DTRANSPOSE_INSPECT(finish_worker, x.head)
 DTRANSPOSE_INSPECT(finished_worker, x.worker, x.results, x.complaint)
@@ -335,6 +341,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::pressure))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::stalled))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::halt))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::seal))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::flush))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::finish_worker))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::finished_worker))

@@ -36,6 +36,7 @@ struct reducer_state {
         [this](const results& m) { fold(m); },
         [this](const closes& m) { close(m); },
         [this](const arm& m) { return start(m); },
+        [this](const seal& m) { return close_fold(m); },
         [this](const finish_scan& m) { return finish(m); },
         [this](const disarm& m) { end(m); },
         [this](tick_atom, std::uint64_t armed) { tick(armed); },
@@ -64,6 +65,7 @@ struct reducer_state {
     setup = m;
     controller = caf::actor_cast<caf::actor>(self->current_sender());
     received.clear();
+    sealed = false;
     file_trouble.clear();
     self->send(self, tick_atom::value, ++arming);
     return armed{options.life, 0};
@@ -123,6 +125,7 @@ struct reducer_state {
     auto& due = received[m.worker];
     if (m.sequence < due) return;
     due = m.sequence + 1;
+    if (sealed) return finish_if_all_here();
     commits out{head(), {}};
     host->fold(m.worker, m.mapped, out.slots);
     if (auto worker = caf::actor_cast<caf::actor>(self->current_sender()))
@@ -131,8 +134,13 @@ struct reducer_state {
     finish_if_all_here();
   }
 
+  bool close_fold(const seal& m) {
+    if (is_current(m.head)) sealed = true;
+    return true;
+  }
+
   void close(const closes& m) {
-    if (!is_current(m.head)) return;
+    if (!is_current(m.head) || sealed) return;
     commits out{head(), {}};
     for (auto& slots : m.slots) host->close(slots, out.slots);
     commit(std::move(out));
@@ -217,6 +225,8 @@ struct reducer_state {
   /// Who waits for the end, and what must be in before.
   std::optional<caf::typed_response_promise<finished_scan>> finishing;
   finish_scan last;
+  /// Nothing more is folded: the controller has given up what has not ended.
+  bool sealed = false;
   /// Counts armings: a timer of an earlier one is not heeded.
   std::uint64_t arming = 0;
 };

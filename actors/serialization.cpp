@@ -1,6 +1,9 @@
 #include "actors/serialization.hpp"
 
+#include <caf/binary_deserializer.hpp>
 #include <caf/sec.hpp>
+
+#include <bit>
 
 #include "model/type_tag.hpp"
 
@@ -10,7 +13,7 @@ namespace {
 
 /// Bounds of what a peer may send: far above what is used, far below what would exhaust memory.
 constexpr std::size_t most_frames = 1 << 16;
-constexpr std::size_t largest_frame = std::size_t{1} << 32;
+constexpr std::size_t largest_block = std::size_t{1} << 32;
 constexpr std::size_t deepest_value = 64;
 constexpr std::size_t most_dimensions = 32;
 
@@ -19,6 +22,12 @@ caf::error bad(const char* text) { return caf::make_error(caf::sec::invalid_argu
 template <class T>
 caf::error get(caf::deserializer& source, T& x) {
   return source(x);
+}
+
+/// An announced size that is larger than what came would be allocated before it is found out.
+bool is_there(caf::deserializer& source, std::uint64_t size) {
+  auto bytes = dynamic_cast<caf::binary_deserializer*>(&source);
+  return size <= largest_block && (!bytes || size <= bytes->remaining());
 }
 
 caf::error load_block(caf::deserializer& source, std::size_t size, std::byte* data) {
@@ -44,7 +53,7 @@ caf::error load(caf::deserializer& source, stream_data& x) {
   std::string type;
   std::uint32_t count = 0;
   if (auto e = source(type, count)) return e;
-  if (count > most_frames) return bad("too many frames");
+  if (count > most_frames || !is_there(source, count)) return bad("too many frames");
   std::vector<frame> views;
   std::vector<std::shared_ptr<std::byte[]>> blocks;
   views.reserve(count);
@@ -52,7 +61,7 @@ caf::error load(caf::deserializer& source, stream_data& x) {
   for (std::uint32_t i = 0; i < count; ++i) {
     std::uint64_t size = 0;
     if (auto e = source(size)) return e;
-    if (size > largest_frame) return bad("frame too large");
+    if (!is_there(source, size)) return bad("a frame is larger than its message");
     // Not initialised: it is overwritten at once, and a value-initialised buffer would be written twice.
     auto block = std::make_shared_for_overwrite<std::byte[]>(size);
     if (auto e = load_block(source, size, block.get())) return e;
@@ -89,6 +98,11 @@ struct value_saver {
   caf::serializer& sink;
 
   caf::error operator()(std::monostate) { return caf::none; }
+  /// As its bits: CAF 0.17 writes neither NaN nor infinity, and takes for ever to find that out.
+  caf::error operator()(double x) {
+    auto bits = std::bit_cast<std::uint64_t>(x);
+    return sink(bits);
+  }
   template <class T>
     requires std::is_arithmetic_v<T>
   caf::error operator()(T x) {
@@ -138,7 +152,7 @@ struct value_loader {
     case 1: return number<bool>(x);
     case 2: return number<std::int64_t>(x);
     case 3: return number<std::uint64_t>(x);
-    case 4: return number<double>(x);
+    case 4: return real(x);
     case 5: return text(x);
     case 6: return bytes(x);
     case 7: return read_array(x);
@@ -156,6 +170,13 @@ struct value_loader {
     return caf::none;
   }
 
+  caf::error real(value& x) {
+    std::uint64_t bits = 0;
+    if (auto e = get(source, bits)) return e;
+    x = value(std::bit_cast<double>(bits));
+    return caf::none;
+  }
+
   caf::error text(value& x) {
     std::string s;
     if (auto e = get(source, s)) return e;
@@ -165,7 +186,7 @@ struct value_loader {
 
   caf::error size_of_block(std::uint64_t& size) {
     if (auto e = get(source, size)) return e;
-    return size > largest_frame ? bad("value too large") : caf::error();
+    return is_there(source, size) ? caf::error() : bad("a value is larger than its message");
   }
 
   caf::error bytes(value& x) {

@@ -22,7 +22,9 @@ class credit_window {
     auto by_memory = static_cast<double>(memory_) / std::max(event_bytes_, 1.0);
     auto wanted = static_cast<std::uint64_t>(
         std::clamp(std::min(by_time, by_memory), double{smallest}, double{largest}));
-    window_ = std::min(wanted, window_ * 2);
+    // It grows only while it is used up: events that are bound long before they come cannot go elsewhere.
+    auto larger = events * 4 >= window_ ? window_ * 2 : window_;
+    window_ = std::min(wanted, larger);
     granted_ = std::max(granted_, processed_ + window_);
   }
 

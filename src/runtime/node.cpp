@@ -209,8 +209,8 @@ struct node::state {
   void publish(const host_and_port& listen) {
     auto port = system.middleman().publish(member, listen.port, listen.host.c_str(), true);
     if (!port)
-      throw std::runtime_error(fmt::format("cannot take connections at {}: {} (see [cluster] listen, --listen)",
-                                           to_string(listen), system.render(port.error())));
+      throw std::runtime_error(fmt::format("cannot take connections at {}: is the port in use? (see [cluster] listen, --listen)",
+                                           to_string(listen)));
     address = to_string(host_and_port{listen.host, *port});
   }
 

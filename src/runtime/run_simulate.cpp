@@ -269,9 +269,11 @@ int run_simulate(const simulate_command& command) {
     summary.update({{"scan", last->scan}, {"state", last->state}, {"events", last->total_events}, {"fates", last->fates},
                     {"seconds", last->seconds}, {"output", last->output}});
     if (!last->finished) spdlog::warn("everything was sent, but the scan is {}", last->state);
+    if (last->finished && last->state != "finished") spdlog::warn("the scan {}: {}", last->state, last->trouble);
   }
   print_summary(summary, command.json);
-  return instruments.complete() && !(last && last->state == "failed") ? 0 : 1;
+  // Without a map of its own it was asked to send and no more.
+  return instruments.complete() && (command.no_map || (last && last->state == "finished")) ? 0 : 1;
 }
 
 } // namespace dtranspose

@@ -1,10 +1,12 @@
-/// The controller with probes for everybody else: who is told what, when, and what the ledger says of it.
+/// The controller with probes for everybody else: who is told what, when, and what the ledger says
+/// of it.
 #include "actors/controller.hpp"
 
 #include <numeric>
 #include <set>
 
 #include "actors/fixture.hpp"
+#include "model/value_json.hpp"
 
 namespace dtranspose {
 namespace {
@@ -16,12 +18,14 @@ using testing::IsEmpty;
 using testing::SizeIs;
 
 /// `count` events of these streams, each event with a constraint of its own.
-std::string simple_map(std::uint64_t count, std::vector<std::string> streams = {"a", "b"}, const std::string& tags = "generic") {
+std::string simple_map(std::uint64_t count, std::vector<std::string> streams = {"a", "b"},
+                       const std::string& tags = "generic") {
   std::string rows;
   for (auto& s : streams) {
     std::string slots;
     for (std::uint64_t e = 0; e < count; ++e)
-      slots += (e ? "," : "") + ("[{\"tags\":[\"" + tags + "\"],\"constraint\":" + std::to_string(e) + "}]");
+      slots += (e ? "," : "") +
+               ("[{\"tags\":[\"" + tags + "\"],\"constraint\":" + std::to_string(e) + "}]");
     rows += (rows.empty() ? "\"" : ",\"") + s + "\":[" + slots + "]";
   }
   return "{\"parts\":{\"p\":{" + rows + "}},\"sequence\":[\"p\"]}";
@@ -72,7 +76,8 @@ class controller : public testing::Test {
   }
   void join(const member_info& m) { user.send(actor, m); }
   void join_all() {
-    for (auto& m : {ingesters_process(), first_process(), second_process(), reducer_process()}) join(m);
+    for (auto& m : {ingesters_process(), first_process(), second_process(), reducer_process()})
+      join(m);
   }
 
   pending<std::string> post(std::string body, bool wrap = false) {
@@ -104,25 +109,33 @@ class controller : public testing::Test {
     for (auto assembler : {&assembler1, &assembler2})
       for (auto& m : assembler->all<dispatches>())
         for (auto& run : m.runs)
-          for (std::uint32_t i = 0; i < run.events.count; ++i) list[run.worker.value].push_back(run.events.at(i).value);
+          for (std::uint32_t i = 0; i < run.events.count; ++i)
+            list[run.worker.value].push_back(run.events.at(i).value);
     return list;
   }
   static std::size_t events_in(const std::map<std::uint32_t, std::vector<std::uint64_t>>& given) {
-    return std::accumulate(given.begin(), given.end(), std::size_t{0}, [](auto n, auto& x) { return n + x.second.size(); });
+    return std::accumulate(given.begin(), given.end(), std::size_t{0},
+                           [](auto n, auto& x) { return n + x.second.size(); });
   }
 
-  void grant(const message_head& head, std::uint32_t worker, std::uint64_t granted, std::uint64_t through) {
+  void grant(const message_head& head, std::uint32_t worker, std::uint64_t granted,
+             std::uint64_t through) {
     auto m = head;
     m.from = incarnation(worker < 2 ? 20 : 21);
     user.send(actor, credit{m, {{worker_index(worker), granted, through, 0}}});
   }
-  void commit(const message_head& head, std::uint64_t first, std::uint32_t count, fate how = fate::folded, std::string cause = "") {
-    user.send(actor, commits{head, {{{{event_number(first), count, 1}, slot_index(0), 1}, how, std::move(cause)}}});
+  void commit(const message_head& head, std::uint64_t first, std::uint32_t count,
+              fate how = fate::folded, std::string cause = "") {
+    user.send(
+        actor,
+        commits{head,
+                {{{{event_number(first), count, 1}, slot_index(0), 1}, how, std::move(cause)}}});
   }
   /// Every worker says that it is through.
   void finish_workers() {
     std::uint32_t index = 0;
-    for (auto worker : {&w0, &w1, &w2}) worker->answer<finish_worker>(finished_worker{worker_index(index++), 1, ""});
+    for (auto worker : {&w0, &w1, &w2})
+      worker->answer<finish_worker>(finished_worker{worker_index(index++), 1, ""});
   }
 
   progress state() { return user.ask<progress>(actor, progress_atom::value).get(); }
@@ -140,14 +153,17 @@ class controller : public testing::Test {
     EXPECT_EQ(number_in(ledger(), {"ended"}), events);
   }
 
-  std::vector<probe*> everybody() { return {&reducer, &w0, &w1, &w2, &assembler1, &assembler2, &a, &b}; }
+  std::vector<probe*> everybody() {
+    return {&reducer, &w0, &w1, &w2, &assembler1, &assembler2, &a, &b};
+  }
 
   world w;
   probe user{w}, a{w}, b{w}, assembler1{w}, assembler2{w}, w0{w}, w1{w}, w2{w}, reducer{w};
   caf::actor actor;
 };
 
-// -- refusals -------------------------------------------------------------------------------------------
+// -- refusals
+// -------------------------------------------------------------------------------------------
 
 TEST_F(controller, refuses_what_is_no_map) {
   join_all();
@@ -155,7 +171,8 @@ TEST_F(controller, refuses_what_is_no_map) {
   auto answer = post(R"({"parts":{"p":{"a":[[{"colour":1}]]}},"sequence":["p"]})");
   EXPECT_EQ(answer.code(), ec::malformed);
   EXPECT_THAT(answer.error(), HasSubstr("part 'p', stream 'a', event 0: unknown key 'colour'"));
-  EXPECT_THAT(post(R"({"parts":{"p":{"a":[null],"b":[]}},"sequence":["p"]})").error(), HasSubstr("unequal lengths"));
+  EXPECT_THAT(post(R"({"parts":{"p":{"a":[null],"b":[]}},"sequence":["p"]})").error(),
+              HasSubstr("unequal lengths"));
   EXPECT_THAT(post(R"({"parts":{},"sequence":["p"]})").error(), HasSubstr("there is no part 'p'"));
   EXPECT_EQ(state().state, "idle");
   for (auto p : everybody()) EXPECT_THAT(p->letters, IsEmpty());
@@ -172,8 +189,10 @@ TEST_F(controller, refuses_what_cannot_be_had_and_says_what) {
   EXPECT_EQ(unavailable(simple_map(2, {"a", "x", "y"})), "streams {'x', 'y'} not available");
   EXPECT_EQ(unavailable(simple_map(2)), "only 0 workers available, but 1 required");
   join(second_process());
-  EXPECT_EQ(unavailable(R"({"parts":{"p":{"a":[[{"constraint":1}]],"b":[[{"constraint":2}]]}},"sequence":["p"]})"),
-            "only 1 workers available, but 2 required");
+  EXPECT_EQ(
+      unavailable(
+          R"({"parts":{"p":{"a":[[{"constraint":1}]],"b":[[{"constraint":2}]]}},"sequence":["p"]})"),
+      "only 1 workers available, but 2 required");
   EXPECT_EQ(unavailable(simple_map(1, {"a"}, "gpu")), "part 'p': no worker has the tags {gpu}");
   EXPECT_EQ(unavailable(simple_map(2)), "no reducer available");
   join(reducer_process());
@@ -188,7 +207,8 @@ TEST_F(controller, a_refusal_leaves_a_running_scan_alone) {
   EXPECT_EQ(state().scan, to_string(head.scan));
 }
 
-// -- arming ---------------------------------------------------------------------------------------------
+// -- arming
+// ---------------------------------------------------------------------------------------------
 
 TEST_F(controller, arms_reducer_workers_assemblers_ingesters_in_this_order) {
   join_all();
@@ -302,7 +322,8 @@ TEST_F(controller, an_empty_map_finishes_at_once) {
   expect_adds_up(0);
 }
 
-// -- running --------------------------------------------------------------------------------------------
+// -- running
+// --------------------------------------------------------------------------------------------
 
 TEST_F(controller, assigns_only_as_credit_allows) {
   auto head = begin(simple_map(30), 2);
@@ -325,13 +346,15 @@ TEST_F(controller, assigns_only_as_credit_allows) {
 
 TEST_F(controller, ingesters_are_told_of_their_own_streams) {
   join_all();
-  post(R"({"parts":{"p":{"a":[[{"constraint":0}],null,[]],"b":[null,[{"constraint":1}],[{"constraint":2}]]}},"sequence":["p"]})");
+  post(
+      R"({"parts":{"p":{"a":[[{"constraint":0}],null,[]],"b":[null,[{"constraint":1}],[{"constraint":2}]]}},"sequence":["p"]})");
   arm_everybody();
   auto events_of = [](probe& p) {
     std::vector<std::pair<std::uint64_t, std::size_t>> list;
     for (auto& m : p.all<assignments>())
       for (auto& run : m.runs)
-        for (std::uint32_t i = 0; i < run.events.count; ++i) list.emplace_back(run.events.at(i).value, run.targets.size());
+        for (std::uint32_t i = 0; i < run.events.count; ++i)
+          list.emplace_back(run.events.at(i).value, run.targets.size());
     return list;
   };
   EXPECT_THAT(events_of(a), ElementsAre(std::pair(0, 1), std::pair(2, 0)));
@@ -342,7 +365,8 @@ TEST_F(controller, events_are_forgotten_once_they_are_committed) {
   auto head = begin(simple_map(6));
   EXPECT_THAT(a.all<forget>(), IsEmpty());
   commit(head, 1, 2);
-  EXPECT_THAT(a.expect<forget>().events, ElementsAre(event_range{event_number(1), event_number(3)}));
+  EXPECT_THAT(a.expect<forget>().events,
+              ElementsAre(event_range{event_number(1), event_number(3)}));
   EXPECT_THAT(b.all<forget>(), SizeIs(1));
   commit(head, 1, 2); // again
   commit(head_of(9), 3, 1);
@@ -352,10 +376,13 @@ TEST_F(controller, events_are_forgotten_once_they_are_committed) {
 
 TEST_F(controller, an_event_ends_with_its_last_slot_and_the_worst_of_them) {
   join_all();
-  post(R"({"parts":{"p":{"a":[[{"constraint":0}],[{"constraint":1}]],"b":[[{"constraint":5}],null]}},"sequence":["p"]})");
+  post(
+      R"({"parts":{"p":{"a":[[{"constraint":0}],[{"constraint":1}]],"b":[[{"constraint":5}],null]}},"sequence":["p"]})");
   auto head = arm_everybody();
   auto slot = [&](std::uint16_t s, fate how, std::string cause = "") {
-    user.send(actor, commits{head, {{{{event_number(0), 1, 1}, slot_index(s), 1}, how, std::move(cause)}}});
+    user.send(
+        actor,
+        commits{head, {{{{event_number(0), 1, 1}, slot_index(s), 1}, how, std::move(cause)}}});
   };
   slot(0, fate::incomplete, "stream 'a': a gap");
   EXPECT_EQ(state().completed_events, 0u);
@@ -368,6 +395,17 @@ TEST_F(controller, an_event_ends_with_its_last_slot_and_the_worst_of_them) {
   auto troubles = report.find("troubles")->as_list();
   ASSERT_THAT(*troubles, SizeIs(1));
   EXPECT_EQ(*troubles->at(0).find("cause")->as_text(), "stream 'a': a gap");
+}
+
+TEST_F(controller, the_ledger_says_which_events_lacked_data_although_they_were_folded) {
+  auto head = begin(simple_map(3));
+  user.send(actor, remarks{head,
+                           {{{{event_number(1), 1, 1}, slot_index(0), 1},
+                             fate::incomplete,
+                             "stream 'b': a gap"}}});
+  commit(head, 0, 3);
+  EXPECT_EQ(state().fates.at("folded"), 3u);
+  EXPECT_THAT(to_json(ledger()), HasSubstr("stream 'b': a gap"));
 }
 
 TEST_F(controller, progress_says_how_far_it_is) {
@@ -464,7 +502,8 @@ TEST_F(controller, a_process_that_has_no_part_may_leave) {
   EXPECT_EQ(state().state, "running");
 }
 
-// -- ending ---------------------------------------------------------------------------------------------
+// -- ending
+// ---------------------------------------------------------------------------------------------
 
 TEST_F(controller, a_stop_with_silent_streams_names_what_is_missing) {
   auto head = begin(simple_map(10), 1);
@@ -488,19 +527,34 @@ TEST_F(controller, a_stop_with_silent_streams_names_what_is_missing) {
 }
 
 TEST_F(controller, a_stop_that_takes_too_long_gives_up) {
-  begin(simple_map(10), 1);
+  auto head = begin(simple_map(10), 1);
   EXPECT_TRUE(stop());
   EXPECT_TRUE(stop()) << "again";
   w.advance(4900ms);
-  EXPECT_EQ(state().state, "running");
+  EXPECT_THAT(reducer.all<seal>(), IsEmpty());
   w.advance(300ms);
+  EXPECT_EQ(state().state, "running");
+  // What the reducer folded before it was sealed counts.
+  commit(head, 1, 1);
+  reducer.answer<seal>(true);
   EXPECT_EQ(state().state, "draining");
   finish_workers();
   reducer.answer<finish_scan>(finished_scan{});
   EXPECT_EQ(state().state, "stopped");
-  EXPECT_EQ(state().fates.at("lost"), 10u);
-  EXPECT_THAT(*ledger().find("troubles")->as_list()->at(1).find("cause")->as_text(), HasSubstr("stop_timeout"));
+  EXPECT_EQ(state().fates.at("folded"), 1u);
+  EXPECT_EQ(state().fates.at("lost"), 9u);
+  EXPECT_THAT(to_json(ledger()), HasSubstr("stop_timeout"));
   expect_adds_up(10);
+}
+
+TEST_F(controller, a_stop_does_not_wait_for_a_reducer_that_does_not_answer) {
+  begin(simple_map(10), 1);
+  stop();
+  w.advance(6s);
+  EXPECT_EQ(state().state, "running");
+  w.advance(10s, 500ms);
+  EXPECT_EQ(state().state, "draining");
+  EXPECT_EQ(state().fates.at("lost"), 10u);
 }
 
 TEST_F(controller, the_timer_of_a_stop_does_not_hit_the_next_scan) {
@@ -537,6 +591,7 @@ TEST_F(controller, a_silent_stream_stops_the_scan) {
   user.send(actor, stalled{head, "b", "nothing for 60 s"});
   EXPECT_EQ(a.expect<halt>().cause, "stream 'b': nothing for 60 s");
   w.advance(6s);
+  reducer.answer<seal>(true);
   finish_workers();
   reducer.answer<finish_scan>(finished_scan{});
   EXPECT_EQ(state().trouble, "stream 'b': nothing for 60 s");
@@ -554,7 +609,8 @@ TEST_F(controller, draining_finishes_workers_then_the_reducer_then_disarms) {
   auto request = reducer.take_letter<finish_scan>();
   ASSERT_TRUE(request);
   std::map<std::uint32_t, std::uint64_t> counts;
-  for (auto& m : request->content.get_as<finish_scan>(0).workers) counts[m.worker.value] = m.results;
+  for (auto& m : request->content.get_as<finish_scan>(0).workers)
+    counts[m.worker.value] = m.results;
   EXPECT_THAT(counts, ElementsAre(std::pair(0, 4), std::pair(1, 6), std::pair(2, 5)));
   EXPECT_THAT(a.all<disarm>(), IsEmpty());
   reducer.reply(*request, finished_scan{"", {"a complaint"}, 0});
@@ -632,7 +688,8 @@ TEST_F(controller, events_that_nobody_sees_are_discarded) {
   EXPECT_EQ(state().state, "draining");
 }
 
-// -- what people ask ------------------------------------------------------------------------------------
+// -- what people ask
+// ------------------------------------------------------------------------------------
 
 TEST_F(controller, status_asks_everybody_and_waits_for_nobody_too_long) {
   join_all();
@@ -642,7 +699,8 @@ TEST_F(controller, status_asks_everybody_and_waits_for_nobody_too_long) {
   w.advance(1100ms);
   auto report = answer.get();
   EXPECT_EQ(*report.find("streams")->find("a")->find("state")->as_text(), "idle");
-  EXPECT_THAT(*report.find("streams")->find("b")->find("error")->as_text(), HasSubstr("does not answer"));
+  EXPECT_THAT(*report.find("streams")->find("b")->find("error")->as_text(),
+              HasSubstr("does not answer"));
   EXPECT_NE(report.find("workers")->find("w2"), nullptr);
   EXPECT_NE(report.find("assemblers")->find("work1@host"), nullptr);
   EXPECT_EQ(*report.find("state")->as_text(), "idle");
@@ -665,7 +723,8 @@ TEST_F(controller, the_ensemble_names_who_is_there) {
   EXPECT_THAT(*report.find("workers")->as_list(), SizeIs(3));
   EXPECT_EQ(*report.find("controller_version")->as_text(), "1.2.3");
   user.send(actor, departed{incarnation(20)});
-  EXPECT_THAT(*user.ask<value>(actor, config_atom::value).get().find("workers")->as_list(), SizeIs(1));
+  EXPECT_THAT(*user.ask<value>(actor, config_atom::value).get().find("workers")->as_list(),
+              SizeIs(1));
 }
 
 } // namespace

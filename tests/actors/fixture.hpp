@@ -1,5 +1,5 @@
-/// A world for actors in which nothing happens by itself: one thread, a clock that tests advance, sources that
-/// tests feed, and probes that write down what they get.
+/// A world for actors in which nothing happens by itself: one thread, a clock that tests advance,
+/// sources that tests feed, and probes that write down what they get.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -69,7 +69,8 @@ struct letter {
 class world {
  public:
   /// `networked`: with a middleman that reaches nobody.
-  explicit world(std::uint64_t seed = 1, bool networked = false) : random(seed), config_(networked), system_(config_) {
+  explicit world(std::uint64_t seed = 1, bool networked = false)
+      : random(seed), config_(networked), system_(config_) {
     spdlog::set_level(spdlog::level::off);
   }
   world(const world&) = delete;
@@ -142,14 +143,15 @@ class probe {
   explicit probe(world& w, caf::message_handler answers = {}) : world_(w) {
     handle = w.own(w.system().spawn([&](caf::event_based_actor* self) -> caf::behavior {
       self_ = self;
-      self->set_default_handler([this, answers](caf::scheduled_actor* me, caf::message_view& view) mutable
-                                -> caf::result<caf::message> {
-        auto content = view.move_content_to_message();
-        letters.push_back({world_.arrivals++, content, {}});
-        if (auto result = answers(content)) return std::move(*result);
-        letters.back().answer = me->make_response_promise();
-        return caf::delegated<caf::message>();
-      });
+      self->set_default_handler(
+          [this, answers](caf::scheduled_actor* me,
+                          caf::message_view& view) mutable -> caf::result<caf::message> {
+            auto content = view.move_content_to_message();
+            letters.push_back({world_.arrivals++, content, {}});
+            if (auto result = answers(content)) return std::move(*result);
+            letters.back().answer = me->make_response_promise();
+            return caf::delegated<caf::message>();
+          });
       return {[](caf::unit_t) {}};
     }));
     w.run();
@@ -167,8 +169,10 @@ class probe {
   template <class T, class... Ts>
   pending<T> ask(const caf::actor& to, Ts&&... content) {
     auto state = std::make_shared<typename pending<T>::state>();
-    self()->request(to, caf::infinite, std::forward<Ts>(content)...)
-        .then([state](const T& x) { state->value = x; }, [state](const caf::error& e) { state->error = e; });
+    self()
+        ->request(to, caf::infinite, std::forward<Ts>(content)...)
+        .then([state](const T& x) { state->value = x; },
+              [state](const caf::error& e) { state->error = e; });
     world_.run();
     return pending<T>(state);
   }

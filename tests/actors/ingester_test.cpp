@@ -12,7 +12,9 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-stream_packet start_packet() { return {text_data("start"), {.kind = entry_kind::start, .message_number = 0}}; }
+stream_packet start_packet() {
+  return {text_data("start"), {.kind = entry_kind::start, .message_number = 0}};
+}
 stream_packet image(std::uint64_t number, std::string_view text = "frame") {
   return {text_data(text), {.number = number, .message_number = number + 1}};
 }
@@ -24,17 +26,19 @@ class ingester : public testing::Test {
  protected:
   static constexpr std::uint64_t frame_cost = 256 + 5; ///< of `image` against budgets
 
-  void build(std::uint64_t retain = 1 << 20, std::uint64_t read_ahead = 1 << 20, std::uint64_t late_window = 4) {
-    actor = w.own(spawn_ingester(
-        w.system(), {.stream = "det",
-                     .protocol = "stins",
-                     .budget = {retain, read_ahead},
-                     .late_window = late_window,
-                     .rearm_timeout = 2s,
-                     .stall_timeout = stall_timeout,
-                     .life = incarnation(77),
-                     .around = w.around(),
-                     .make_source = [s = script] { return std::make_unique<scripted_source>(s); }}));
+  void build(std::uint64_t retain = 1 << 20, std::uint64_t read_ahead = 1 << 20,
+             std::uint64_t late_window = 4) {
+    actor = w.own(spawn_ingester(w.system(), {.stream = "det",
+                                              .protocol = "stins",
+                                              .budget = {retain, read_ahead},
+                                              .late_window = late_window,
+                                              .rearm_timeout = 2s,
+                                              .stall_timeout = stall_timeout,
+                                              .life = incarnation(77),
+                                              .around = w.around(),
+                                              .make_source = [s = script] {
+                                                return std::make_unique<scripted_source>(s);
+                                              }}));
     w.run();
   }
 
@@ -46,8 +50,13 @@ class ingester : public testing::Test {
   }
 
   arm order(std::uint64_t entries, std::uint64_t scan = 1) {
-    arm m{.head = head_of(scan), .events = entries, .streams = {"other", "det"}, .stream = stream_index(1), .entries = entries};
-    m.workers = {{"w0", incarnation(10), 0}, {"w1", incarnation(10), 0}, {"w2", incarnation(11), 1}};
+    arm m{.head = head_of(scan),
+          .events = entries,
+          .streams = {"other", "det"},
+          .stream = stream_index(1),
+          .entries = entries};
+    m.workers = {
+        {"w0", incarnation(10), 0}, {"w1", incarnation(10), 0}, {"w2", incarnation(11), 1}};
     return m;
   }
 
@@ -65,11 +74,15 @@ class ingester : public testing::Test {
   }
 
   /// `count` events from `begin` on go to these processes.
-  void assign(std::uint64_t begin, std::uint32_t count, std::vector<process_index> to, std::uint64_t scan = 1) {
-    controller.send(actor, assignments{head_of(scan), dispatch_id(5), {{{event_number(begin), count, 1}, std::move(to)}}});
+  void assign(std::uint64_t begin, std::uint32_t count, std::vector<process_index> to,
+              std::uint64_t scan = 1) {
+    controller.send(actor, assignments{head_of(scan),
+                                       dispatch_id(5),
+                                       {{{event_number(begin), count, 1}, std::move(to)}}});
   }
 
-  /// What a process got since it was last asked, as "event=text" or "event!fate"; checks the numbering.
+  /// What a process got since it was last asked, as "event=text" or "event!fate"; checks the
+  /// numbering.
   std::vector<std::string> got(probe& process, std::uint64_t& sequence) {
     std::vector<std::string> list;
     for (auto& m : process.all<partial_events>()) {
@@ -141,7 +154,8 @@ TEST_F(ingester, a_disarm_ends_the_wait_for_connections) {
 
 TEST_F(ingester, a_second_arm_replaces_one_that_waits) {
   build();
-  auto older = controller.ask<armed>(actor, order(5, 1)), newer = controller.ask<armed>(actor, order(5, 2));
+  auto older = controller.ask<armed>(actor, order(5, 1)),
+       newer = controller.ask<armed>(actor, order(5, 2));
   EXPECT_EQ(older.code(), ec::superseded);
   introduce(10, first.handle);
   introduce(11, second.handle);
@@ -172,12 +186,16 @@ TEST_F(ingester, does_not_matter_which_comes_first_or_how_numbers_swap) {
   push({image(1, "again")});
   assign(3, 3, {0});
   push({image(3, "d"), end_packet(4), image(2, "c")});
-  EXPECT_THAT(got_first(), testing::UnorderedElementsAre("0=start", "1=a", "2=b", "3=c", "4=d", "5=end"));
+  EXPECT_THAT(got_first(),
+              testing::UnorderedElementsAre("0=start", "1=a", "2=b", "3=c", "4=d", "5=end"));
 }
 
 TEST_F(ingester, events_are_those_of_its_assignments) {
   ready(4);
-  controller.send(actor, assignments{head_of(), dispatch_id(9), {{{event_number(10), 3, 5}, {0}}, {{event_number(40), 1, 1}, {1}}}});
+  controller.send(actor,
+                  assignments{head_of(),
+                              dispatch_id(9),
+                              {{{event_number(10), 3, 5}, {0}}, {{event_number(40), 1, 1}, {1}}}});
   push({start_packet(), image(0), image(1), end_packet(2)});
   EXPECT_THAT(got_first(), ElementsAre("10=start", "15=frame", "20=frame"));
   EXPECT_THAT(got_second(), ElementsAre("40=end"));
@@ -275,7 +293,8 @@ TEST_F(ingester, what_is_missing_is_named_by_its_number) {
   push({start_packet(), image(0), image(7), image(8), image(9), image(10), image(11)});
   got_first();
   EXPECT_THAT(causes, SizeIs(testing::Gt(0)));
-  EXPECT_THAT(causes, testing::Each(HasSubstr("number"))) << "as the instrument counts, not as the scan does";
+  EXPECT_THAT(causes, testing::Each(HasSubstr("number")))
+      << "as the instrument counts, not as the scan does";
 }
 
 TEST_F(ingester, a_gap_before_the_end_is_given_up_in_time) {
@@ -301,7 +320,8 @@ TEST_F(ingester, a_gap_does_not_wait_for_ever_when_the_budget_is_full) {
   auto list = got_first();
   w.advance(10s);
   for (auto& text : got_first()) list.push_back(text);
-  EXPECT_THAT(list, testing::Contains("2!incomplete")) << "the scan waits for a frame that cannot come any more";
+  EXPECT_THAT(list, testing::Contains("2!incomplete"))
+      << "the scan waits for a frame that cannot come any more";
 }
 
 TEST_F(ingester, an_early_end_is_final_after_the_rearm_time) {
@@ -327,7 +347,8 @@ TEST_F(ingester, an_early_end_is_an_entry_when_a_start_follows) {
   push({{text_data("start2"), {.kind = entry_kind::start, .message_number = 3}},
         {text_data("x"), {.number = 0, .message_number = 4}},
         {text_data("end2"), {.kind = entry_kind::end, .message_number = 5}}});
-  EXPECT_THAT(got_first(), testing::UnorderedElementsAre("0=start", "1=frame", "2=end", "3=start2", "4=x", "5=end2"));
+  EXPECT_THAT(got_first(), testing::UnorderedElementsAre("0=start", "1=frame", "2=end", "3=start2",
+                                                         "4=x", "5=end2"));
 }
 
 TEST_F(ingester, a_faulty_packet_costs_its_own_event) {
@@ -340,7 +361,8 @@ TEST_F(ingester, a_faulty_packet_costs_its_own_event) {
   garbage.fault = packet_fault::not_json;
   garbage.numbered = false;
   push({start_packet(), garbage, bad, image(1), end_packet(2)});
-  EXPECT_THAT(got_first(), testing::UnorderedElementsAre("0=start", "1!incomplete", "2=frame", "3=end"));
+  EXPECT_THAT(got_first(),
+              testing::UnorderedElementsAre("0=start", "1!incomplete", "2=frame", "3=end"));
   EXPECT_THAT(causes, ElementsAre(testing::AllOf(HasSubstr("truncated"), HasSubstr("number 0"))));
   EXPECT_EQ(status({"faults", "not_json"}), 1u);
   EXPECT_EQ(status({"faults", "truncated"}), 1u);
@@ -406,7 +428,8 @@ TEST_F(ingester, a_disarm_lets_everything_go) {
   sink(batch);
   w.run();
   EXPECT_THAT(got_first(), IsEmpty());
-  EXPECT_EQ(*controller.ask<value>(actor, status_atom::value).get().find("state")->as_text(), "idle");
+  EXPECT_EQ(*controller.ask<value>(actor, status_atom::value).get().find("state")->as_text(),
+            "idle");
 }
 
 TEST_F(ingester, what_was_under_way_from_an_earlier_arming_is_dropped) {
@@ -479,13 +502,17 @@ TEST_F(ingester, frames_are_not_copied_on_their_way) {
   auto data = text_data("frame");
   assign(0, 2, {0, 1});
   push({{data, {.kind = entry_kind::start, .message_number = 0}}});
-  EXPECT_EQ(first.expect<partial_events>().entries.at(0).data.frames().data(), data.frames().data());
-  EXPECT_EQ(second.expect<partial_events>().entries.at(0).data.frames().data(), data.frames().data());
+  EXPECT_EQ(first.expect<partial_events>().entries.at(0).data.frames().data(),
+            data.frames().data());
+  EXPECT_EQ(second.expect<partial_events>().entries.at(0).data.frames().data(),
+            data.frames().data());
 }
 
 TEST_F(ingester, says_how_it_is) {
   build();
-  auto text = [&] { return *controller.ask<value>(actor, status_atom::value).get().find("state")->as_text(); };
+  auto text = [&] {
+    return *controller.ask<value>(actor, status_atom::value).get().find("state")->as_text();
+  };
   script->status.connected = false;
   EXPECT_THAT(text(), HasSubstr("waiting for its instrument"));
   script->status.connected = true;

@@ -1,5 +1,5 @@
-/// A member with probes for its own actors, its controller and the members of other processes. Nothing is
-/// reached over a network here: who dials shows in the timers that are set.
+/// A member with probes for its own actors, its controller and the members of other processes.
+/// Nothing is reached over a network here: who dials shows in the timers that are set.
 #include "actors/member.hpp"
 
 #include "actors/fixture.hpp"
@@ -43,7 +43,12 @@ class member : public testing::Test {
   }
 
   roster::entry entry(std::uint64_t life, bool ingests, bool works, bool reduces) {
-    return {incarnation(life), "process" + std::to_string(life), "127.0.0.1:1", ingests, works, reduces};
+    return {incarnation(life),
+            "process" + std::to_string(life),
+            "127.0.0.1:1",
+            ingests,
+            works,
+            reduces};
   }
 
   std::vector<std::uint64_t> lives(const std::vector<member_info>& list) {
@@ -75,7 +80,8 @@ TEST_F(member, announces_itself_to_its_own_actors_and_controller) {
   EXPECT_EQ(m.life, incarnation(50));
   EXPECT_EQ(m.address, "127.0.0.1:4242");
   EXPECT_EQ(m.member, actor);
-  for (auto p : {&ingester, &worker, &assembler}) EXPECT_THAT(lives(p->all<member_info>()), ElementsAre(50));
+  for (auto p : {&ingester, &worker, &assembler})
+    EXPECT_THAT(lives(p->all<member_info>()), ElementsAre(50));
   EXPECT_FALSE(w.scheduler().has_pending_timeout()) << "there is nobody to join";
 }
 
@@ -89,7 +95,8 @@ TEST_F(member, takes_greetings_of_its_own_kind_only) {
   EXPECT_EQ(version.code(), ec::refused);
   EXPECT_THAT(version.error(), testing::AllOf(HasSubstr("1.0"), HasSubstr("1.1")));
   EXPECT_EQ(system.code(), ec::refused);
-  EXPECT_THAT(system.error(), testing::AllOf(HasSubstr("p05"), HasSubstr("p06"), HasSubstr("[cluster] name")));
+  EXPECT_THAT(system.error(),
+              testing::AllOf(HasSubstr("p05"), HasSubstr("p06"), HasSubstr("[cluster] name")));
   EXPECT_THAT(controller.letters, IsEmpty());
 }
 
@@ -97,7 +104,8 @@ TEST_F(member, links_who_introduces_itself) {
   build(true);
   EXPECT_EQ(other.ask<member_info>(actor, info_of(60, other)).get().life, incarnation(50));
   EXPECT_EQ(third.ask<member_info>(actor, info_of(61, third)).get().life, incarnation(50));
-  for (auto p : {&controller, &ingester, &worker, &assembler}) EXPECT_THAT(lives(p->all<member_info>()), ElementsAre(60, 61));
+  for (auto p : {&controller, &ingester, &worker, &assembler})
+    EXPECT_THAT(lives(p->all<member_info>()), ElementsAre(60, 61));
   auto rosters = other.all<roster>();
   ASSERT_THAT(rosters, SizeIs(2));
   ASSERT_THAT(rosters.back().members, SizeIs(2));
@@ -111,7 +119,8 @@ TEST_F(member, links_who_introduces_itself) {
 TEST_F(member, without_a_controller_it_tells_its_own_actors_alone) {
   build(false);
   EXPECT_EQ(other.ask<member_info>(actor, info_of(60, other)).get().life, incarnation(50));
-  for (auto p : {&ingester, &worker, &assembler}) EXPECT_THAT(lives(p->all<member_info>()), ElementsAre(60));
+  for (auto p : {&ingester, &worker, &assembler})
+    EXPECT_THAT(lives(p->all<member_info>()), ElementsAre(60));
   EXPECT_THAT(other.all<roster>(), IsEmpty());
 }
 
@@ -122,7 +131,8 @@ TEST_F(member, says_who_is_gone) {
   third.all<roster>();
   caf::anon_send_exit(other.handle, caf::exit_reason::user_shutdown);
   w.run();
-  for (auto p : {&controller, &ingester, &worker, &assembler}) EXPECT_EQ(p->expect<departed>().life, incarnation(60));
+  for (auto p : {&controller, &ingester, &worker, &assembler})
+    EXPECT_EQ(p->expect<departed>().life, incarnation(60));
   EXPECT_THAT(third.expect<roster>().members, SizeIs(1));
   auto report = third.ask<value>(actor, status_atom::value).get();
   EXPECT_EQ(*report.find("peers")->as_list(), (value_list{"process61"}));
@@ -142,16 +152,17 @@ TEST_F(member, dials_those_it_needs_from_the_smaller_incarnation) {
     roster::entry entry;
     bool dials;
   };
-  for (auto& [e, dials] : {one{entry(60, false, true, false), true},   // our ingester, their workers
-                           one{entry(60, false, false, true), true},   // our workers, their reducer
-                           one{entry(60, true, false, false), true},   // their ingester, our workers
+  for (auto& [e, dials] : {one{entry(60, false, true, false), true}, // our ingester, their workers
+                           one{entry(60, false, false, true), true}, // our workers, their reducer
+                           one{entry(60, true, false, false), true}, // their ingester, our workers
                            one{entry(60, false, false, false), false}, // nothing to talk about
                            one{entry(40, true, true, true), false},    // they dial
                            one{entry(50, true, true, true), false}}) { // that is us
     build(true);
     EXPECT_FALSE(w.scheduler().has_pending_timeout());
     other.send(actor, roster{{e}});
-    EXPECT_EQ(w.scheduler().has_pending_timeout(), dials) << e.life.value << " " << e.ingests << e.works << e.reduces;
+    EXPECT_EQ(w.scheduler().has_pending_timeout(), dials)
+        << e.life.value << " " << e.ingests << e.works << e.reduces;
     // Nobody is there, and nobody is on the roster any more: it stops.
     other.send(actor, roster{});
     w.advance(11s, 100ms);

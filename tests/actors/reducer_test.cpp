@@ -15,7 +15,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-slot_run slots(std::uint64_t event, std::uint32_t count = 1, std::uint16_t slot = 0, std::uint16_t n = 1) {
+slot_run slots(std::uint64_t event, std::uint32_t count = 1, std::uint16_t slot = 0,
+               std::uint16_t n = 1) {
   return {{event_number(event), count, 1}, slot_index(slot), n};
 }
 
@@ -31,12 +32,13 @@ mapped_batch mapped(std::vector<slot_run> list) {
 class reducer : public testing::Test {
  protected:
   void build(std::string output = "", bool overwrite = false) {
-    actor = w.own(spawn_reducer(w.system(), {.life = incarnation(30),
-                                             .around = w.around(),
-                                             .output = std::move(output),
-                                             .overwrite = overwrite,
-                                             .make_journal = [] { return std::make_unique<no_journal>(); },
-                                             .detached = false}));
+    actor = w.own(
+        spawn_reducer(w.system(), {.life = incarnation(30),
+                                   .around = w.around(),
+                                   .output = std::move(output),
+                                   .overwrite = overwrite,
+                                   .make_journal = [] { return std::make_unique<no_journal>(); },
+                                   .detached = false}));
     w.run();
   }
 
@@ -52,9 +54,12 @@ class reducer : public testing::Test {
   }
 
   void fold(probe& from, std::uint32_t index, mapped_batch b, std::uint64_t scan = 1) {
-    from.send(actor, results{head_of(scan), worker_index(index), sequence[index]++, parameters_version(1), std::move(b)});
+    from.send(actor, results{head_of(scan), worker_index(index), sequence[index]++,
+                             parameters_version(1), std::move(b)});
   }
-  void close(std::vector<unmappable> list) { assembler.send(actor, closes{head_of(), std::move(list)}); }
+  void close(std::vector<unmappable> list) {
+    assembler.send(actor, closes{head_of(), std::move(list)});
+  }
 
   /// What ended since it was last asked, as "event.slot fate".
   std::vector<std::string> ended() {
@@ -64,8 +69,8 @@ class reducer : public testing::Test {
       for (auto& e : m.slots)
         for (std::uint32_t i = 0; i < e.slots.events.count; ++i)
           for (int s = 0; s < e.slots.slots; ++s)
-            list.push_back(std::to_string(e.slots.events.at(i).value) + "." + std::to_string(e.slots.first_slot.value + s) +
-                           " " + name_of(e.how));
+            list.push_back(std::to_string(e.slots.events.at(i).value) + "." +
+                           std::to_string(e.slots.first_slot.value + s) + " " + name_of(e.how));
     }
     return list;
   }
@@ -114,7 +119,8 @@ TEST_F(reducer, a_slot_ends_once_whoever_comes_first) {
   fold(second, 1, mapped({slots(2), slots(3)}));
   EXPECT_THAT(ended(), ElementsAre("0.0 folded", "1.0 folded", "2.0 incomplete", "3.0 folded"));
   EXPECT_EQ(status("folded"), 3u);
-  EXPECT_EQ(second.all<accepted>().size(), 2u) << "a duplicate is accepted, or it would be sent for ever";
+  EXPECT_EQ(second.all<accepted>().size(), 2u)
+      << "a duplicate is accepted, or it would be sent for ever";
 }
 
 TEST_F(reducer, a_result_is_folded_whole_or_not_at_all) {
@@ -144,7 +150,8 @@ TEST_F(reducer, slots_of_one_event_are_apart) {
   fold(first, 0, mapped({slots(4, 1, 1)}));
   close({{slots(4, 1, 0), fate::incomplete, "a gap"}});
   fold(second, 1, mapped({slots(4, 1, 2, 3)}));
-  EXPECT_THAT(ended(), ElementsAre("4.1 folded", "4.0 incomplete", "4.2 folded", "4.3 folded", "4.4 folded"));
+  EXPECT_THAT(ended(), ElementsAre("4.1 folded", "4.0 incomplete", "4.2 folded", "4.3 folded",
+                                   "4.4 folded"));
 }
 
 TEST_F(reducer, finish_waits_for_messages_that_are_under_way) {
@@ -161,6 +168,35 @@ TEST_F(reducer, finish_waits_for_messages_that_are_under_way) {
   EXPECT_THAT(m.complaints, IsEmpty());
 }
 
+TEST_F(reducer, folds_nothing_more_once_it_is_sealed) {
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  EXPECT_TRUE(controller.ask<bool>(actor, seal{head_of(2)}).get());
+  fold(first, 0, mapped({slots(1)}));
+  EXPECT_THAT(ended(), ElementsAre("0.0 folded", "1.0 folded")) << "the seal was for another scan";
+  EXPECT_TRUE(controller.ask<bool>(actor, seal{head_of()}).get());
+  auto answer = finish({{worker_index(0), 3, ""}});
+  close({{slots(2), fate::incomplete, "a gap"}});
+  EXPECT_TRUE(answer.open());
+  fold(first, 0, mapped({slots(3)}));
+  EXPECT_THAT(ended(), IsEmpty());
+  EXPECT_EQ(answer.error(), "") << "its messages still count";
+  EXPECT_FALSE(answer.open());
+  EXPECT_FALSE(controller.ask<armed>(actor, order("roi", 2)).open());
+  sequence[0] = 0;
+  fold(first, 0, mapped({slots(0)}), 2);
+  EXPECT_THAT(ended(), ElementsAre("0.0 folded")) << "the next scan is not sealed";
+}
+
+TEST_F(reducer, a_message_that_comes_twice_is_folded_once) {
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  sequence[0] = 0;
+  fold(first, 0, mapped({slots(0)}));
+  EXPECT_THAT(ended(), ElementsAre("0.0 folded"));
+  EXPECT_EQ(status("folded"), 1u);
+}
+
 TEST_F(reducer, what_a_worker_says_at_the_end_covers_no_slot) {
   ready();
   mapped_batch b;
@@ -172,7 +208,8 @@ TEST_F(reducer, what_a_worker_says_at_the_end_covers_no_slot) {
 
 TEST_F(reducer, complaints_name_the_worker) {
   ready();
-  EXPECT_THAT(finish({{worker_index(1), 0, "it threw"}}).get().complaints, ElementsAre("w1: finish: it threw"));
+  EXPECT_THAT(finish({{worker_index(1), 0, "it threw"}}).get().complaints,
+              ElementsAre("w1: finish: it threw"));
 }
 
 TEST_F(reducer, the_file_bears_its_name_at_the_end) {

@@ -23,7 +23,8 @@ class worker : public testing::Test {
  protected:
   void build() {
     actor = w.own(spawn_worker(
-        w.system(), {.name = "w1", .life = incarnation(20), .around = w.around(), .detached = false}));
+        w.system(),
+        {.name = "w1", .life = incarnation(20), .around = w.around(), .detached = false}));
     w.run();
   }
 
@@ -35,8 +36,12 @@ class worker : public testing::Test {
   }
 
   static arm order(std::string analysis, std::uint64_t scan = 1) {
-    return {.head = head_of(scan), .events = 10'000, .streams = {"det"}, .analysis = std::move(analysis),
-            .version = parameters_version(6), .worker = worker_index(1)};
+    return {.head = head_of(scan),
+            .events = 10'000,
+            .streams = {"det"},
+            .analysis = std::move(analysis),
+            .version = parameters_version(6),
+            .worker = worker_index(1)};
   }
 
   void ready(const std::string& analysis, std::map<std::string, std::string> parameters = {}) {
@@ -48,7 +53,8 @@ class worker : public testing::Test {
   }
 
   /// Hands over events with one stream's data each.
-  void give(std::uint64_t begin, std::vector<stream_data> data, std::uint64_t scan = 1, std::uint32_t gen = 1) {
+  void give(std::uint64_t begin, std::vector<stream_data> data, std::uint64_t scan = 1,
+            std::uint32_t gen = 1) {
     auto batch = std::make_shared<joined_batch>();
     for (auto& d : data) {
       auto place = static_cast<std::uint32_t>(batch->entries.size());
@@ -87,7 +93,8 @@ TEST_F(worker, refuses_analyses_and_parameters_that_cannot_be_used) {
   EXPECT_THAT(controller.ask<armed>(actor, m).error(), HasSubstr("rows"));
   m.parameters = {{"nothing", "x"}};
   EXPECT_THAT(controller.ask<armed>(actor, m).error(), HasSubstr("nothing"));
-  EXPECT_FALSE(controller.ask<armed>(actor, order("roi", 2)).open()) << "a good one is taken afterwards";
+  EXPECT_FALSE(controller.ask<armed>(actor, order("roi", 2)).open())
+      << "a good one is taken afterwards";
 }
 
 TEST_F(worker, the_same_refusal_comes_when_it_had_to_wait) {
@@ -128,7 +135,12 @@ TEST_F(worker, nothing_is_told_as_runs) {
 
 TEST_F(worker, what_throws_costs_its_own_event) {
   ready("roi", {{"rows", "0:1"}});
-  give(0, {pixel(1), memory_frames::of(stins_type_tag, {R"({"htype":"image","frame":1,"shape":[0,4],"type":"uint16","compression":"none"})", ""}), pixel(3)});
+  give(0, {pixel(1),
+           memory_frames::of(
+               stins_type_tag,
+               {R"({"htype":"image","frame":1,"shape":[0,4],"type":"uint16","compression":"none"})",
+                ""}),
+           pixel(3)});
   auto m = reducer.expect<results>();
   EXPECT_EQ(m.mapped.mapped.size(), 2u);
   ASSERT_EQ(m.mapped.failed.size(), 1u);
@@ -192,7 +204,8 @@ TEST_F(worker, finish_flushes_and_counts_its_messages) {
 TEST_F(worker, an_idle_worker_finishes_with_no_message) {
   ready("none");
   EXPECT_EQ(controller.ask<finished_worker>(actor, finish_worker{head_of()}).get().results, 0u);
-  EXPECT_EQ(controller.ask<finished_worker>(actor, finish_worker{head_of(2)}).code(), ec::superseded);
+  EXPECT_EQ(controller.ask<finished_worker>(actor, finish_worker{head_of(2)}).code(),
+            ec::superseded);
 }
 
 TEST_F(worker, messages_of_another_scan_or_generation_are_ignored) {
