@@ -88,7 +88,7 @@ struct assembler_state {
   }
 
   void take(const partial_events& m) {
-    if (!is_current(m.head)) return;
+    if (!is_current(m.head) || m.stream.value >= setup.streams.size()) return;
     check_sequence(m);
     for (auto& entry : m.entries) joiner->add(m.stream, entry);
     pass_on();

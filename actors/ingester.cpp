@@ -172,9 +172,10 @@ struct ingester_state {
   message_head head() const { return {setup.head.scan, setup.head.gen, options.life}; }
 
   void allow() {
-    auto bytes = queue->allowance();
-    auto idle = queue->may_exceed();
-    if (!halted) input->allow(bytes, idle);
+    if (halted) return;
+    // The one packet beyond: counted, so that saying it again does not let another one pass.
+    auto beyond = queue->may_exceed() ? queue->received_bytes() + 1 : 0;
+    input->allow(queue->allowance(), beyond);
   }
 
   // -- peers and time -----------------------------------------------------------------------------------

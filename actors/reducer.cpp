@@ -61,12 +61,16 @@ struct reducer_state {
     } catch (const std::exception& e) {
       give_up();
       return make_error(ec::bad_analysis, fmt::format("reducer: {}", e.what()));
+    } catch (...) {
+      give_up();
+      return make_error(ec::bad_analysis, "reducer: unknown exception");
     }
     setup = m;
     controller = caf::actor_cast<caf::actor>(self->current_sender());
     received.clear();
     sealed = false;
     file_trouble.clear();
+    timer_trouble.clear();
     self->send(self, tick_atom::value, ++arming);
     return armed{options.life, 0};
   }
@@ -154,7 +158,13 @@ struct reducer_state {
 
   void tick(std::uint64_t armed) {
     if (!host || armed != arming) return;
-    if (auto next = host->timer()) self->delayed_send(self, *next, tick_atom::value, armed);
+    try {
+      if (auto next = host->timer()) self->delayed_send(self, *next, tick_atom::value, armed);
+    } catch (const std::exception& e) {
+      timer_trouble = fmt::format("timer: {}: it is not called any more", e.what());
+    } catch (...) {
+      timer_trouble = "timer: unknown exception: it is not called any more";
+    }
   }
 
   // -- the end ------------------------------------------------------------------------------------------
@@ -178,6 +188,8 @@ struct reducer_state {
       promise->deliver(close_scan());
     } catch (const std::exception& e) {
       promise->deliver(make_error(ec::file_error, e.what()));
+    } catch (...) {
+      promise->deliver(make_error(ec::bad_analysis, "reducer: unknown exception"));
     }
     give_up();
   }
@@ -190,6 +202,7 @@ struct reducer_state {
       if (!worker.complaint.empty())
         report.complaints.push_back(
             fmt::format("{}: finish: {}", setup.workers[worker.worker.value].name, worker.complaint));
+    if (!timer_trouble.empty()) report.complaints.push_back(timer_trouble);
     if (!file) return report;
     if (!file_trouble.empty()) throw std::runtime_error(file_trouble);
     file->finish(host->published());
@@ -217,7 +230,7 @@ struct reducer_state {
   std::shared_ptr<const analysis> code;
   std::unique_ptr<journal> records;
   std::unique_ptr<result_file> file;
-  std::string file_trouble;
+  std::string file_trouble, timer_trouble;
   /// The fold of the scan in hand; nothing when not armed.
   std::optional<reducer_host> host;
   /// Messages of each worker that are in; one that comes again is not folded again.

@@ -69,6 +69,8 @@ struct worker_state {
       code = std::move(analysis);
     } catch (const std::exception& e) {
       return make_error(ec::bad_analysis, fmt::format("worker {}: {}", options.name, e.what()));
+    } catch (...) {
+      return make_error(ec::bad_analysis, fmt::format("worker {}: unknown exception", options.name));
     }
     setup = m;
     sequence = accepted_sequence = 0;

@@ -61,7 +61,7 @@ class stream_queue {
   std::vector<outgoing_entry>& outgoing(process_index process) { return outgoing_[process]; }
   std::vector<process_index>& ready_processes() { return ready_; }
 
-  /// How much the source may hand over in total, and whether one packet beyond that may pass.
+  /// How much the source may hand over in total, and whether one packet beyond that may pass now.
   std::uint64_t allowance() const;
   /// So it may when nothing is held, and while the stream has a gap: what fills or closes it must get in.
   bool may_exceed() const;

@@ -86,15 +86,15 @@ class allowance {
  public:
   void reset() {
     std::lock_guard lock(mutex_);
-    allowed_ = used_ = 0;
-    one_more_ = waiting_ = false;
+    allowed_ = used_ = beyond_ = 0;
+    waiting_ = false;
   }
 
-  void allow(std::uint64_t bytes, bool idle) {
+  void allow(std::uint64_t bytes, std::uint64_t beyond) {
     {
       std::lock_guard lock(mutex_);
       allowed_ = std::max(allowed_, bytes);
-      one_more_ = idle;
+      beyond_ = std::max(beyond_, beyond);
     }
     changed_.notify_all();
   }
@@ -122,19 +122,18 @@ class allowance {
 
  private:
   bool fits(std::uint64_t bytes) const {
-    return one_more_ || (used_ <= allowed_ && bytes <= allowed_ - used_);
+    return used_ < beyond_ || (used_ <= allowed_ && bytes <= allowed_ - used_);
   }
 
   void spend(std::uint64_t bytes) {
     used_ += bytes;
-    one_more_ = false; // something is held now
   }
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::uint64_t allowed_ = 0;
   std::uint64_t used_ = 0;
-  bool one_more_ = false;
+  std::uint64_t beyond_ = 0;
   bool waiting_ = false;
 };
 
@@ -164,7 +163,7 @@ class recording_source final : public source {
     stop();
   }
 
-  void allow(std::uint64_t bytes, bool idle) override { allowance_.allow(bytes, idle); }
+  void allow(std::uint64_t bytes, std::uint64_t beyond) override { allowance_.allow(bytes, beyond); }
 
   source_status status() const override {
     std::lock_guard lock(status_mutex_);

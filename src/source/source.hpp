@@ -46,8 +46,8 @@ class source {
   virtual void disarm() = 0;
 
   /// Allows `bytes` in total (`budgeted_bytes`) since arming; cumulative, so that no message of it can
-  /// be lost. One packet beyond it always passes when `idle` is set: nothing of the stream is held then.
-  virtual void allow(std::uint64_t bytes, bool idle) = 0;
+  /// be lost. A packet of any size passes as long as less than `beyond` was handed over.
+  virtual void allow(std::uint64_t bytes, std::uint64_t beyond) = 0;
 
   virtual source_status status() const = 0;
 };

@@ -264,10 +264,10 @@ class zmq_source final : public source {
   void arm(packet_sink sink) override { replace_sink(std::move(sink)); }
   void disarm() override { replace_sink({}); }
 
-  void allow(std::uint64_t bytes, bool idle) override {
+  void allow(std::uint64_t bytes, std::uint64_t beyond) override {
     {
       std::lock_guard lock(mutex_);
-      new_allowance_ = {bytes, idle};
+      new_allowance_ = {bytes, beyond};
     }
     alert();
   }
@@ -282,7 +282,7 @@ class zmq_source final : public source {
  private:
   struct allowance {
     std::uint64_t bytes = 0;
-    bool one_more = false; ///< the next message passes, however much was counted
+    std::uint64_t beyond = 0; ///< a message passes as long as less than this was counted
   };
 
   // --- called from other threads
@@ -369,7 +369,7 @@ class zmq_source final : public source {
       open();
   }
 
-  bool may_read() const { return !sink_ || counted_ < allowance_.bytes || allowance_.one_more; }
+  bool may_read() const { return !sink_ || counted_ < allowance_.bytes || counted_ < allowance_.beyond; }
 
   /// Returns when a command, the monitor or, if it may be read, the socket has something, or after
   /// `timeout`; negative: never. False: nothing has.
@@ -417,7 +417,6 @@ class zmq_source final : public source {
     auto bytes = budgeted_bytes(message.payload());
     batch.bytes += bytes;
     counted_ += bytes;
-    allowance_.one_more = false;
   }
 
   void read(std::unique_ptr<zmq_frames> message, packet_batch& batch) {

@@ -242,19 +242,18 @@ class probe {
 struct source_script {
   packet_sink sink; ///< of the arming in force; empty: not armed
   std::uint64_t allowed = 0, handed_over = 0;
-  bool one_more = false;
+  std::uint64_t beyond = 0;
   int arms = 0, disarms = 0;
   source_status status{.address = "script", .connected = true, .reading = true};
 
   /// May it hand over a packet of that many bytes?
   bool fits(std::size_t payload) const {
-    return sink && (one_more || handed_over + budgeted_bytes(payload) <= allowed);
+    return sink && (handed_over < beyond || handed_over + budgeted_bytes(payload) <= allowed);
   }
   void push(std::vector<stream_packet> packets) {
     auto batch = std::make_shared<packet_batch>();
     for (auto& p : packets) batch->bytes += budgeted_bytes(p.data.bytes());
     handed_over += batch->bytes;
-    one_more = false;
     batch->packets = std::move(packets);
     ASSERT_TRUE(sink) << "the source is not armed";
     sink(std::move(batch));
@@ -269,16 +268,16 @@ class scripted_source final : public source {
   void arm(packet_sink sink) override {
     script_->sink = std::move(sink);
     script_->allowed = script_->handed_over = 0;
-    script_->one_more = false;
+    script_->beyond = 0;
     ++script_->arms;
   }
   void disarm() override {
     script_->sink = nullptr;
     ++script_->disarms;
   }
-  void allow(std::uint64_t bytes, bool idle) override {
+  void allow(std::uint64_t bytes, std::uint64_t beyond) override {
     script_->allowed = std::max(script_->allowed, bytes);
-    script_->one_more = idle;
+    script_->beyond = std::max(script_->beyond, beyond);
   }
   source_status status() const override { return script_->status; }
 

@@ -84,12 +84,11 @@ TEST(assigner, start_and_end_reach_both_workers_and_a_frame_in_between_one) {
 }
 
 TEST(assigner, equal_constraints_of_different_streams_meet) {
-  auto a = with_workers(
-      read_rows(
-          R"({"eiger":[[{"constraint":2}],[{"constraint":4}]],
+  auto a = with_workers(read_rows(
+                            R"({"eiger":[[{"constraint":2}],[{"constraint":4}]],
               "orca":[[{"constraint":3}],[{"constraint":5}]],
               "alba":[[{"constraint":2},{"constraint":3}],[{"constraint":4},{"constraint":5}]]})"),
-      {generic, generic, generic});
+                        {generic, generic, generic});
   for (auto& event : bind_all(a)) {
     auto eiger = workers_of(event, 0), orca = workers_of(event, 1);
     std::set<std::uint32_t> both{eiger.at(0), orca.at(0)};
@@ -114,11 +113,11 @@ TEST(assigner, nothing_is_read_for_null_and_a_discarded_frame_goes_to_nobody) {
 }
 
 TEST(assigner, tags_choose_who_is_fit) {
-  auto a = with_workers(
-      read_rows(R"({"det":[[{}],[{"constraint":1}],[{"constraint":2,"tags":["gpu"]}]],
+  auto a =
+      with_workers(read_rows(R"({"det":[[{}],[{"constraint":1}],[{"constraint":2,"tags":["gpu"]}]],
                     "meta":[[{"tags":["gpu"]}],null,[{"constraint":2,"tags":["gpu"]}]]})",
-                true),
-      {generic, {"generic", "gpu"}, {"post"}});
+                             true),
+                   {generic, {"generic", "gpu"}, {"post"}});
   auto events = bind_all(a);
   ASSERT_EQ(events.size(), 5u);
   for (auto place : {0, 4})
@@ -133,11 +132,10 @@ TEST(assigner, tags_choose_who_is_fit) {
 }
 
 TEST(assigner, constraints_are_local_to_an_instance_of_a_part) {
-  auto a = with_workers(
-      read(
-          R"({"parts":{"line":{"det":[[{"constraint":0}],[{"constraint":0}]]},
+  auto a = with_workers(read(
+                            R"({"parts":{"line":{"det":[[{"constraint":0}],[{"constraint":0}]]},
                        "dark":{"det":[[]],"slow":[[{"constraint":0}]]}},"sequence":["line","dark","line"]})"),
-      {generic, generic, generic});
+                        {generic, generic, generic});
   auto events = bind_all(a);
   ASSERT_EQ(events.size(), 5u);
   EXPECT_EQ(workers_of(events[0]), workers_of(events[1]));
@@ -150,7 +148,8 @@ TEST(assigner, constraints_are_local_to_an_instance_of_a_part) {
 }
 
 TEST(assigner, a_worker_is_given_no_more_than_it_is_ready_for) {
-  auto a = with_workers(read_constraints({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}), {generic, generic}, 0);
+  auto a =
+      with_workers(read_constraints({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}), {generic, generic}, 0);
   a.grant(worker_index(0), 3);
   a.grant(worker_index(1), 5);
   EXPECT_EQ(bind_all(a).size(), 8u);
@@ -174,7 +173,8 @@ TEST(assigner, a_worker_needs_every_tag) {
 }
 
 TEST(assigner, a_broadcast_that_nobody_fits_goes_to_nobody_and_passes) {
-  auto a = with_workers(read_rows(R"({"det":[[{"tags":["nobody"]}],[{"constraint":0}]]})"), {generic});
+  auto a =
+      with_workers(read_rows(R"({"det":[[{"tags":["nobody"]}],[{"constraint":0}]]})"), {generic});
   auto events = bind_all(a);
   ASSERT_EQ(events.size(), 2u);
   EXPECT_EQ(events[0].read, 1u);
@@ -191,10 +191,9 @@ TEST(assigner, a_constraint_that_nobody_fits_holds_the_scan_until_somebody_comes
 }
 
 TEST(assigner, tags_matter_only_where_a_constraint_is_used_first) {
-  auto a = with_workers(
-      read_rows(R"({"det":[[{"constraint":0,"tags":["gpu"]}],[{"constraint":0}],
+  auto a = with_workers(read_rows(R"({"det":[[{"constraint":0,"tags":["gpu"]}],[{"constraint":0}],
                            [{"constraint":0,"tags":["nobody"]}]]})"),
-      {generic, {"gpu"}});
+                        {generic, {"gpu"}});
   auto events = bind_all(a);
   ASSERT_EQ(events.size(), 3u);
   for (auto& event : events) EXPECT_THAT(workers_of(event), ElementsAre(1));
@@ -287,7 +286,8 @@ TEST(assigner, events_without_workers_need_no_credit) {
 }
 
 TEST(assigner, an_empty_map_is_done_at_once) {
-  auto a = with_workers(read(R"({"parts":{"a":{},"b":{"x":[]}},"sequence":["a","b","a"]})"), {generic});
+  auto a =
+      with_workers(read(R"({"parts":{"a":{},"b":{"x":[]}},"sequence":["a","b","a"]})"), {generic});
   EXPECT_TRUE(a.done());
   EXPECT_THAT(bind_all(a), IsEmpty());
 }
@@ -313,8 +313,10 @@ TEST(assigner, every_worker_has_a_share_of_a_short_map) {
   for (int events = 1; events < 200; ++events) {
     std::vector<int> constraints(static_cast<std::size_t>(events));
     for (int e = 0; e < events; ++e) constraints[static_cast<std::size_t>(e)] = e;
-    auto a = with_workers(read_constraints(constraints), {generic, generic, generic, generic}, 1024);
-    EXPECT_EQ(used_workers(bind_all(a)).size(), static_cast<std::size_t>(std::min(events, 4))) << events;
+    auto a =
+        with_workers(read_constraints(constraints), {generic, generic, generic, generic}, 1024);
+    EXPECT_EQ(used_workers(bind_all(a)).size(), static_cast<std::size_t>(std::min(events, 4)))
+        << events;
   }
 }
 
@@ -333,6 +335,28 @@ TEST(assigner, every_worker_with_a_rare_tag_has_a_share) {
   auto a = with_workers(read_rows("{\"det\":[" + slots + "]}"),
                         {generic, {"gpu"}, {"gpu"}, {"gpu"}, {"gpu"}}, 10'000);
   EXPECT_EQ(used_workers(bind_all(a)).size(), 5u);
+}
+
+TEST(assigner, the_next_run_goes_to_who_has_least_in_hand) {
+  std::vector<int> constraints;
+  for (int e = 0; e < 400; ++e) constraints.push_back(e);
+  assigner a(read_constraints(constraints), 10);
+  for (int w = 0; w < 3; ++w) a.grant(a.add_worker(generic), plenty);
+  bound_event event;
+  std::vector<std::uint64_t> processed(3);
+  while (a.next(event)) {
+    auto worker = event.targets.at(0).worker;
+    // Worker 1 never gets through with anything, the others do so at once.
+    if (worker != worker_index(1)) a.note_processed(worker, ++processed[worker.value]);
+  }
+  EXPECT_EQ(a.given(worker_index(1)), 10u);
+  EXPECT_EQ(a.given(worker_index(0)) + a.given(worker_index(2)), 390u);
+}
+
+TEST(assigner, more_processed_than_given_does_no_harm) {
+  auto a = with_workers(read_constraints({0, 1, 2, 3}), {generic, generic});
+  a.note_processed(worker_index(0), plenty);
+  EXPECT_EQ(bind_all(a).size(), 4u);
 }
 
 TEST(assigner, runs_are_no_longer_than_asked_for_while_the_map_is_long) {
@@ -396,8 +420,7 @@ shares expected_shares(const trigger_map& map, const plain::event& event,
 
 shares shares_of(const bound_event& event) {
   shares result;
-  for (auto& target : event.targets)
-    result[target.worker.value] = {target.streams, target.slots};
+  for (auto& target : event.targets) result[target.worker.value] = {target.streams, target.slots};
   return result;
 }
 
@@ -458,7 +481,8 @@ std::vector<bound_event> bind_with_random_credit(assigner& a, std::size_t worker
       EXPECT_EQ(a.given(*w), granted[w->value]);
     }
     auto lucky = plain::below(random, workers);
-    a.grant(worker_index(static_cast<std::uint32_t>(lucky)), granted[lucky] += 1 + plain::below(random, 3));
+    a.grant(worker_index(static_cast<std::uint32_t>(lucky)),
+            granted[lucky] += 1 + plain::below(random, 3));
     idle = events.size() == before ? idle + 1 : 0;
   }
   return events;
@@ -481,7 +505,8 @@ TEST(assigner, random_maps_are_bound_as_the_map_says) {
       stream_mask read = 0;
       for (auto& [stream, slots] : expected[e].slots) read |= mask_of(*map, stream);
       EXPECT_EQ(events[e].read, read);
-      checks.try_emplace(expected[e].instance, *map, workers).first->second.add(expected[e], events[e]);
+      checks.try_emplace(expected[e].instance, *map, workers)
+          .first->second.add(expected[e], events[e]);
     }
     for (auto& [instance, check] : checks)
       EXPECT_TRUE(check.holds()) << "instance " << instance << " of " << plain::request(m);
@@ -504,7 +529,8 @@ TEST(assigner, random_maps_stop_only_where_nobody_fits) {
       for (auto& [stream, virtual_workers] : expected[e].slots)
         for (auto& vw : virtual_workers)
           if (vw.constraint && seen.emplace(expected[e].instance, *vw.constraint).second &&
-              std::none_of(workers.begin(), workers.end(), [&](auto& w) { return fits(vw.tags, w); }))
+              std::none_of(workers.begin(), workers.end(),
+                           [&](auto& w) { return fits(vw.tags, w); }))
             blocked = std::min(blocked, e);
     EXPECT_EQ(bound, blocked) << plain::request(m);
   }
@@ -513,7 +539,8 @@ TEST(assigner, random_maps_stop_only_where_nobody_fits) {
 TEST(assigner, the_slots_of_an_event_are_numbered_without_a_hole) {
   std::mt19937_64 random(5);
   for (int round = 0; round < 200; ++round) {
-    auto a = with_workers(read(plain::request(plain::random_map(random)), true), random_workers(random));
+    auto a =
+        with_workers(read(plain::request(plain::random_map(random)), true), random_workers(random));
     for (auto& event : bind_all(a)) {
       std::uint32_t next = 0;
       for (auto& target : event.targets) {
@@ -547,7 +574,8 @@ TEST(assigner, a_long_scan_is_shared_by_many_workers) {
   std::vector<int> constraints;
   for (int e = 0; e < 1000; ++e) constraints.push_back(e);
   std::string slots, names;
-  for (auto c : constraints) slots += fmt::format("{}[{{\"constraint\":{}}}]", c == 0 ? "" : ",", c);
+  for (auto c : constraints)
+    slots += fmt::format("{}[{{\"constraint\":{}}}]", c == 0 ? "" : ",", c);
   for (int i = 0; i < 1000; ++i) names += i == 0 ? R"("line")" : R"(,"line")";
   auto a = with_workers(
       read(fmt::format(R"({{"parts":{{"line":{{"det":[{}]}}}},"sequence":[{}]}})", slots, names)),

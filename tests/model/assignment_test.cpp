@@ -45,8 +45,7 @@ TEST(event_run, is_full_when_its_count_is) {
 
 TEST(event_run, reaches_numbers_beyond_32_bits) {
   event_run run{event_number(std::uint64_t{1} << 40), ~std::uint32_t{0}, event_run::max_stride};
-  EXPECT_EQ(run.last().value,
-            (std::uint64_t{1} << 40) + (std::uint64_t{0xffff'fffe} << 20));
+  EXPECT_EQ(run.last().value, (std::uint64_t{1} << 40) + (std::uint64_t{0xffff'fffe} << 20));
 }
 
 // -- batches -------------------------------------------------------------------------------------
@@ -62,10 +61,12 @@ TEST(assignment_batch, alternating_workers_are_one_run_each) {
   assignment_batch batch(1, 2);
   for (std::uint64_t e = 0; e < 100; ++e)
     batch.add({event_number(e), 1, {target(static_cast<std::uint32_t>(e % 2), 1)}}, {0, 1});
-  EXPECT_THAT(batch.of_process(0),
-              ElementsAre(worker_run{{event_number(0), 50, 2}, worker_index(0), slot_index(0), 1, 1}));
-  EXPECT_THAT(batch.of_process(1),
-              ElementsAre(worker_run{{event_number(1), 50, 2}, worker_index(1), slot_index(0), 1, 1}));
+  EXPECT_THAT(
+      batch.of_process(0),
+      ElementsAre(worker_run{{event_number(0), 50, 2}, worker_index(0), slot_index(0), 1, 1}));
+  EXPECT_THAT(
+      batch.of_process(1),
+      ElementsAre(worker_run{{event_number(1), 50, 2}, worker_index(1), slot_index(0), 1, 1}));
   EXPECT_EQ(batch.events(), 100u);
 }
 
@@ -92,7 +93,8 @@ TEST(assignment_batch, events_without_a_frame_are_in_no_run_of_the_stream) {
 // -- property ------------------------------------------------------------------------------------
 
 using stream_entry_line = std::pair<std::uint64_t, std::vector<process_index>>;
-using worker_line = std::tuple<std::uint32_t, std::uint64_t, std::uint16_t, std::uint16_t, stream_mask>;
+using worker_line =
+    std::tuple<std::uint32_t, std::uint64_t, std::uint16_t, std::uint16_t, stream_mask>;
 
 struct lines {
   std::vector<std::vector<stream_entry_line>> streams;
@@ -169,7 +171,8 @@ TEST(assignment_batch, events_with_gaps_of_any_size_come_back) {
   std::mt19937_64 random(8);
   for (int round = 0; round < 100; ++round) {
     assignment_batch batch(2, 2);
-    lines expected{std::vector<std::vector<stream_entry_line>>(2), std::vector<std::vector<worker_line>>(2)};
+    lines expected{std::vector<std::vector<stream_entry_line>>(2),
+                   std::vector<std::vector<worker_line>>(2)};
     auto found = expected;
     const std::vector<process_index> process_of{0, 1, 0};
     std::uint64_t number = random() >> 2;

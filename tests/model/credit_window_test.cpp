@@ -11,10 +11,16 @@ namespace {
 constexpr std::uint64_t millisecond = 1'000'000;
 constexpr std::uint64_t plenty = std::uint64_t{1} << 40;
 
+/// The worker is through with a whole window of events of that kind.
+void use_up(credit_window& w, std::uint64_t busy, std::uint64_t bytes) {
+  auto events = w.window();
+  w.done(events, events * busy, events * bytes);
+}
+
 /// A window after many events of that kind.
 credit_window settled(std::uint64_t memory, std::uint64_t busy, std::uint64_t bytes) {
   credit_window w(memory);
-  for (int i = 0; i < 100; ++i) w.done(1, busy, bytes);
+  for (int i = 0; i < 100; ++i) use_up(w, busy, bytes);
   return w;
 }
 
@@ -49,8 +55,9 @@ TEST(credit_window, no_events_change_nothing) {
 
 TEST(credit_window, at_most_doubles_at_a_time) {
   credit_window w(plenty);
-  for (auto expected = 2 * credit_window::initial; expected <= credit_window::largest; expected *= 2) {
-    w.done(1, 1, 1);
+  for (auto expected = 2 * credit_window::initial; expected <= credit_window::largest;
+       expected *= 2) {
+    use_up(w, 1, 1);
     EXPECT_EQ(w.window(), expected);
   }
 }

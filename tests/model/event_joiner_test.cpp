@@ -23,11 +23,13 @@ outgoing_entry data(std::uint64_t event, std::string_view text) {
   return {event_number(event), dispatch_id(1), memory_frames::of("TEST", {text}), {}};
 }
 
-outgoing_entry tombstone(std::uint64_t event, fate how = fate::incomplete, std::string cause = "gap") {
+outgoing_entry tombstone(std::uint64_t event, fate how = fate::incomplete,
+                         std::string cause = "gap") {
   return {event_number(event), dispatch_id(1), {}, missing_data{how, std::move(cause)}};
 }
 
-worker_run run(std::uint64_t first, std::uint32_t count, stream_mask streams, std::uint32_t stride = 1) {
+worker_run run(std::uint64_t first, std::uint32_t count, stream_mask streams,
+               std::uint32_t stride = 1) {
   return {{event_number(first), count, stride}, worker_index(0), slot_index(0), 1, streams};
 }
 
@@ -220,8 +222,25 @@ TEST(event_joiner, incomplete_events_are_delivered_where_that_is_asked_for) {
   joiner.match();
   joiner.add(a, tombstone(0));
   joiner.add(b, data(0, "y"));
+  EXPECT_EQ(joiner.batch(0).events.at(0).missing, 0b1u);
   EXPECT_THAT(taken(joiner), ElementsAre("0 b=y"));
   EXPECT_THAT(joiner.given_up(), IsEmpty());
+}
+
+TEST(event_joiner, what_was_delivered_in_part_is_named_with_its_reason) {
+  event_joiner joiner(names, 2, true);
+  joiner.expect(0, run(0, 3, 0b11), dispatch_id(1));
+  joiner.expect(1, run(0, 3, 0b10), dispatch_id(1));
+  joiner.match();
+  for (std::uint64_t e = 0; e < 3; ++e) {
+    joiner.add(a, e == 1 ? data(e, "x") : tombstone(e, fate::lost, "died"));
+    joiner.add(b, data(e, "y"));
+  }
+  ASSERT_EQ(joiner.handed_over_in_part().size(), 1u);
+  auto& part = joiner.handed_over_in_part()[0];
+  EXPECT_EQ(part.slots.events, (event_run{event_number(0), 2, 2}));
+  EXPECT_THAT(part.cause, AllOf(HasSubstr("'a'"), HasSubstr("died"), Not(HasSubstr("'b'"))));
+  EXPECT_EQ(taken(joiner, 1).size(), 3u);
 }
 
 // -- property ------------------------------------------------------------------------------------
@@ -237,7 +256,7 @@ struct share {
 };
 
 struct plain_event {
-  std::map<std::size_t, share> shares; ///< by worker
+  std::map<std::size_t, share> shares;             ///< by worker
   std::map<std::uint16_t, outgoing_entry> entries; ///< by stream
 };
 
@@ -256,7 +275,8 @@ std::map<std::uint64_t, plain_event> random_events(std::mt19937_64& random) {
       if (all & bit(stream_index(s))) {
         auto text = std::to_string(number) + names[s];
         auto dice = below(random, 10);
-        e.entries[s] = dice > 1 ? data(number, text) : tombstone(number, dice == 0 ? fate::lost : fate::incomplete);
+        e.entries[s] = dice > 1 ? data(number, text)
+                                : tombstone(number, dice == 0 ? fate::lost : fate::incomplete);
       }
     if (!e.shares.empty()) events[number] = e;
   }
@@ -274,7 +294,8 @@ outcomes expected_of(const std::map<std::uint64_t, plain_event>& events, bool de
       for (auto& [stream, entry] : e.entries) {
         if (!(s.streams & bit(stream_index(stream)))) continue;
         whole &= !entry.missing;
-        if (!entry.missing) line += " " + names[stream] + "=" + std::string(entry.data.frames()[0].text());
+        if (!entry.missing)
+          line += " " + names[stream] + "=" + std::string(entry.data.frames()[0].text());
       }
       if (whole || deliver_incomplete) result[w].push_back(line);
     }
@@ -310,7 +331,10 @@ TEST(event_joiner, any_order_of_arrival_gives_each_worker_the_same_events_in_ord
           for (auto i = first; i != next; ++i)
             if (auto s = i->second.shares.find(w); s != i->second.shares.end())
               joiner.expect(w,
-                            {{event_number(i->first), 1, 1}, worker_index(0), s->second.first_slot, 1,
+                            {{event_number(i->first), 1, 1},
+                             worker_index(0),
+                             s->second.first_slot,
+                             1,
                              s->second.streams},
                             dispatch_id(1));
         joiner.match();
@@ -351,7 +375,9 @@ TEST(event_joiner, the_fate_of_what_cannot_be_mapped_does_not_depend_on_the_orde
     event_joiner joiner(names, worker_count, false);
     for (auto& [number, e] : events)
       for (auto& [w, s] : e.shares)
-        joiner.expect(w, {{event_number(number), 1, 1}, worker_index(0), s.first_slot, 1, s.streams}, dispatch_id(1));
+        joiner.expect(w,
+                      {{event_number(number), 1, 1}, worker_index(0), s.first_slot, 1, s.streams},
+                      dispatch_id(1));
     joiner.match();
     std::vector<std::pair<stream_index, outgoing_entry>> arrivals;
     for (auto& [number, e] : events)

@@ -231,10 +231,59 @@ TEST(ledger, a_known_cause_is_named_however_many_causes_there_were) {
   ledger l(many);
   for (std::uint64_t e = 0; e < many; ++e) l.open(1);
   l.end(slots(0), fate::lost, "known");
-  for (std::uint64_t e = 1; e < many; ++e) l.end(slots(e), fate::folded, std::to_string(e));
-  EXPECT_EQ(l.troubles().size(), 1u);
-  ledger again = std::move(l);
-  EXPECT_EQ(again.troubles()[0].cause, "known");
+  for (std::uint64_t e = 1; e + 1 < many; ++e) l.end(slots(e), fate::folded, std::to_string(e));
+  l.end(slots(many - 1), fate::lost, "known");
+  ASSERT_EQ(l.troubles().size(), 2u);
+  EXPECT_EQ(l.troubles()[1].cause, "known");
+}
+
+TEST(ledger, an_event_may_have_any_number_of_slots) {
+  std::mt19937_64 random(29);
+  for (std::uint32_t count : {63u, 64u, 65u, 128u, 1000u, 65535u}) {
+    ledger l(1);
+    l.open(count);
+    std::vector<std::uint16_t> order(count);
+    for (std::uint32_t s = 0; s < count; ++s) order[s] = static_cast<std::uint16_t>(s);
+    std::shuffle(order.begin(), order.end(), random);
+    for (auto s : order) {
+      EXPECT_FALSE(l.complete());
+      l.end(slots(0, s), fate::folded);
+      l.end(slots(0, s), fate::lost, "too late");
+    }
+    EXPECT_TRUE(l.complete());
+    EXPECT_EQ(l.count(fate::folded), 1u);
+  }
+}
+
+TEST(ledger, a_run_that_holds_ended_and_open_slots_ends_the_open_ones) {
+  auto l = opened({3, 3});
+  l.end(slots(0, 1), fate::folded);
+  l.end({{event_number(0), 2, 1}, slot_index(0), 3}, fate::empty);
+  EXPECT_TRUE(l.complete());
+  EXPECT_EQ(l.count(fate::folded), 1u);
+  EXPECT_EQ(l.count(fate::empty), 1u);
+}
+
+TEST(ledger, an_event_that_was_mapped_in_part_is_listed_and_keeps_its_fate) {
+  auto l = opened({1, 1, 1});
+  l.remark({event_number(0), 2, 2}, "stream 'det': gap");
+  l.end(events(0, 3), fate::folded);
+  EXPECT_EQ(l.count(fate::folded), 3u);
+  EXPECT_EQ(sum_of_fates(l), 3u);
+  ASSERT_EQ(l.troubles().size(), 2u);
+  EXPECT_EQ(l.troubles()[1].events, range(2, 3));
+  EXPECT_EQ(l.troubles()[1].cause, "stream 'det': gap");
+}
+
+TEST(ledger, nothing_is_opened_after_it_was_closed_nor_behind_the_map) {
+  ledger l(3);
+  for (int e = 0; e < 5; ++e) l.open(0);
+  EXPECT_EQ(l.count(fate::discarded), 3u);
+  ledger closed(3);
+  closed.end_unopened(fate::lost, "stopped");
+  closed.open(1);
+  EXPECT_TRUE(closed.complete());
+  EXPECT_EQ(sum_of_fates(closed), 3u);
 }
 
 TEST(ledger, troubles_beyond_the_list_are_counted) {
@@ -280,7 +329,8 @@ struct plain_ledger {
     std::array<std::uint64_t, fate_count> result{};
     for (auto& e : events) {
       if (e.fates.size() < e.slots) continue;
-      auto worst = e.slots == 0 ? fate::discarded : *std::max_element(e.fates.begin(), e.fates.end());
+      auto worst =
+          e.slots == 0 ? fate::discarded : *std::max_element(e.fates.begin(), e.fates.end());
       ++result[static_cast<std::size_t>(worst)];
     }
     return result;
@@ -318,7 +368,8 @@ TEST(ledger, random_ends_count_as_a_plain_loop_does) {
     EXPECT_EQ(reported, std::vector<int>(count, 1));
     EXPECT_TRUE(l.complete());
     auto expected = plain.counts();
-    for (std::size_t f = 0; f < fate_count; ++f) EXPECT_EQ(l.count(static_cast<fate>(f)), expected[f]);
+    for (std::size_t f = 0; f < fate_count; ++f)
+      EXPECT_EQ(l.count(static_cast<fate>(f)), expected[f]);
     std::uint64_t troubled = 0;
     for (auto& t : l.troubles()) troubled += t.events.end - t.events.first;
     EXPECT_EQ(troubled, expected[3] + expected[4] + expected[5]);

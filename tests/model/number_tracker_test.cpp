@@ -36,7 +36,8 @@ entry_numbers with_count(entry_numbers n, std::uint64_t count) {
 
 /// A tracker together with what it gave up.
 struct tracked {
-  explicit tracked(std::uint64_t entries, std::uint64_t late_window = 4) : tracker(entries, late_window) {}
+  explicit tracked(std::uint64_t entries, std::uint64_t late_window = 4)
+      : tracker(entries, late_window) {}
 
   number_tracker::decision take(const entry_numbers& n) { return tracker.take(n, missing); }
   verdict verdict_of(const entry_numbers& n) { return take(n).what; }
@@ -442,6 +443,77 @@ TEST(number_tracker, one_wild_number_costs_no_other_event) {
   EXPECT_THAT(t.given_up(), IsEmpty());
 }
 
+// -- leaps ---------------------------------------------------------------------------------------
+
+TEST(number_tracker, a_leap_is_believed_when_the_next_number_confirms_it) {
+  tracked t(10'000, 8);
+  t.take(start());
+  t.take(data(0));
+  auto d = t.take(data(5'000));
+  EXPECT_EQ(d.hold, number_tracker::decision::keep::leap);
+  EXPECT_FALSE(d.place);
+  EXPECT_EQ(t.place_of(data(5'001)), 5'002u);
+  EXPECT_EQ(t.tracker.released_leap(), stream_position(5'001));
+  EXPECT_FALSE(t.tracker.dropped_leap());
+}
+
+TEST(number_tracker, a_leap_that_the_next_number_contradicts_is_dropped) {
+  tracked t(10'000, 8);
+  t.take(start());
+  t.take(data(0));
+  t.take(data(5'000));
+  EXPECT_EQ(t.place_of(data(1)), 2u);
+  EXPECT_TRUE(t.tracker.dropped_leap());
+  EXPECT_FALSE(t.tracker.dropped_leap()) << "asking clears it";
+  EXPECT_FALSE(t.tracker.released_leap());
+}
+
+TEST(number_tracker, a_leap_to_the_last_data_is_believed_when_the_end_follows) {
+  tracked t(10'002, 8);
+  t.take(start());
+  t.take(data(0));
+  t.take(data(9'999));
+  EXPECT_EQ(t.place_of(with_count(end(), 10'000)), 10'001u);
+  EXPECT_EQ(t.tracker.released_leap(), stream_position(10'000));
+}
+
+TEST(number_tracker, a_wild_number_just_before_the_end_does_not_move_the_end) {
+  tracked t(10'002, 8);
+  t.take(start());
+  for (std::uint64_t n = 0; n < 10; ++n) t.take(data(n));
+  t.take(data(5'000));
+  t.take(with_count(end(), 10));
+  EXPECT_TRUE(t.tracker.dropped_leap());
+  EXPECT_EQ(t.place_of(start()), 12u);
+  EXPECT_EQ(t.released(), 11u);
+}
+
+TEST(number_tracker, a_wild_number_at_any_distance_costs_no_other_event) {
+  for (std::uint64_t late_window : {40, 64, 100})
+    for (std::uint64_t distance = 1; distance < 300; ++distance) {
+      tracked t(10'000, late_window);
+      t.take(start());
+      for (std::uint64_t n = 0; n < 10; ++n) t.take(data(n));
+      t.take(data(10 + distance));
+      for (std::uint64_t n = 10; n < 10 + distance; ++n) t.take(data(n));
+      EXPECT_THAT(t.given_up(), IsEmpty()) << distance << " ahead, window " << late_window;
+    }
+}
+
+TEST(number_tracker, wild_numbers_one_after_the_other_cost_no_other_event) {
+  std::mt19937_64 random(30);
+  tracked t(1'000'000, 8);
+  t.take(start());
+  std::uint64_t n = 0;
+  for (int i = 0; i < 200; ++i) {
+    // Far apart from one another, so that none confirms the one before.
+    t.take(data(100'000 + 1000 * (random() % 800)));
+    EXPECT_EQ(t.place_of(data(n)), n + 1);
+    ++n;
+  }
+  EXPECT_THAT(t.given_up(), IsEmpty());
+}
+
 // -- properties ----------------------------------------------------------------------------------
 
 struct message {
@@ -491,8 +563,8 @@ struct outcome {
   positions placed, given_up;
 };
 
-/// Feeds them, and checks that whatever is placed is placed where it belongs. The one exception is an end
-/// that no start followed, which is that of the scan.
+/// Feeds them, and checks that whatever is placed is placed where it belongs. The one exception is
+/// an end that no start followed, which is that of the scan.
 outcome feed(number_tracker& tracker, const std::vector<message>& messages, std::uint64_t entries) {
   outcome result;
   std::vector<missing_run> missing;
@@ -580,7 +652,8 @@ TEST(number_tracker, lost_ends_cost_themselves_where_messages_are_numbered) {
 TEST(number_tracker, lost_starts_cost_their_series_and_shift_nothing) {
   std::mt19937_64 random(13);
   for (int round = 0; round < 500; ++round) {
-    auto whole = arms({below(random, 5) + 1, below(random, 5) + 1, below(random, 5) + 1}, {false, true, true});
+    auto whole = arms({below(random, 5) + 1, below(random, 5) + 1, below(random, 5) + 1},
+                      {false, true, true});
     auto messages = whole;
     std::erase_if(messages, [&](auto& m) {
       return m.numbers.kind == entry_kind::start && m.position > 0 && below(random, 2) == 0;
@@ -595,10 +668,14 @@ TEST(number_tracker, every_position_is_placed_or_given_up_once_whatever_comes) {
   std::mt19937_64 random(14);
   auto some = [&](std::uint64_t n) -> std::optional<std::uint64_t> {
     switch (below(random, 8)) {
-    case 0: return random();
-    case 1: return all_ones - below(random, 4);
-    case 2: return std::nullopt;
-    default: return below(random, n);
+    case 0:
+      return random();
+    case 1:
+      return all_ones - below(random, 4);
+    case 2:
+      return std::nullopt;
+    default:
+      return below(random, n);
     }
   };
   for (int round = 0; round < 3000; ++round) {
@@ -607,7 +684,8 @@ TEST(number_tracker, every_position_is_placed_or_given_up_once_whatever_comes) {
     std::vector<missing_run> missing;
     std::vector<int> decided(entries);
     for (int i = 0; i < 60; ++i) {
-      entry_numbers n{static_cast<entry_kind>(below(random, 3)), some(20), some(60), some(2), some(20), {}};
+      entry_numbers n{
+          static_cast<entry_kind>(below(random, 3)), some(20), some(60), some(2), some(20), {}};
       auto d = tracker.take(n, missing);
       for (auto p : {tracker.released_end(), tracker.released_leap()})
         if (p) {
@@ -656,7 +734,8 @@ TEST(number_tracker, every_verdict_is_counted_under_its_name) {
   for (std::size_t v = 0; v < verdict_count; ++v)
     for (auto n = t.tracker.count(static_cast<verdict>(v)); n > 0; --n)
       names.push_back(name_of(static_cast<verdict>(v)));
-  EXPECT_THAT(names, ElementsAre("ok", "gap", "duplicate", "late", "restarted", "stray", "after_end"));
+  EXPECT_THAT(names,
+              ElementsAre("ok", "gap", "duplicate", "late", "restarted", "stray", "after_end"));
 }
 
 } // namespace

@@ -38,9 +38,17 @@ TEST(parameters, text_keeps_every_byte) {
 
 TEST(parameters, integers_are_read_as_python_reads_them) {
   const std::pair<std::string, std::int64_t> cases[] = {
-      {"0", 0},         {"-3", -3},     {"+3", 3},       {"  7\t\n", 7},
-      {"\v\f\r7", 7},   {"007", 7},     {"-0", 0},       {"1_000", 1000},
-      {"-1_0", -10},    {"+1_0_0", 100}, {"9223372036854775807", std::numeric_limits<std::int64_t>::max()},
+      {"0", 0},
+      {"-3", -3},
+      {"+3", 3},
+      {"  7\t\n", 7},
+      {"\v\f\r7", 7},
+      {"007", 7},
+      {"-0", 0},
+      {"1_000", 1000},
+      {"-1_0", -10},
+      {"+1_0_0", 100},
+      {"9223372036854775807", std::numeric_limits<std::int64_t>::max()},
       {"-9223372036854775808", std::numeric_limits<std::int64_t>::min()},
   };
   for (auto& [written, number] : cases) {
@@ -50,10 +58,35 @@ TEST(parameters, integers_are_read_as_python_reads_them) {
 }
 
 TEST(parameters, what_is_no_integer_reads_as_0) {
-  for (std::string written :
-       {"", " ", "+", "-", "_", "1.5", "1e3", "0x10", "ten", "1 2", "- 1", "+ 1", "--1", "++1", "+-1", "-+1", "1_",
-        "_1", "1__0", "-_1", "+_1", "_", "1_ ", "9223372036854775808", "-9223372036854775809",
-        "99999999999999999999999999", "1,000", "True", "\xEF\xBC\x91"}) {
+  for (std::string written : {"",
+                              " ",
+                              "+",
+                              "-",
+                              "_",
+                              "1.5",
+                              "1e3",
+                              "0x10",
+                              "ten",
+                              "1 2",
+                              "- 1",
+                              "+ 1",
+                              "--1",
+                              "++1",
+                              "+-1",
+                              "-+1",
+                              "1_",
+                              "_1",
+                              "1__0",
+                              "-_1",
+                              "+_1",
+                              "_",
+                              "1_ ",
+                              "9223372036854775808",
+                              "-9223372036854775809",
+                              "99999999999999999999999999",
+                              "1,000",
+                              "True",
+                              "\xEF\xBC\x91"}) {
     EXPECT_EQ(parameters::integer_of(written), std::nullopt) << written;
     EXPECT_EQ(with(written).integer("x"), 0) << written;
   }
@@ -62,9 +95,17 @@ TEST(parameters, what_is_no_integer_reads_as_0) {
 
 TEST(parameters, reals_are_read_as_python_reads_them) {
   const std::pair<std::string, double> cases[] = {
-      {"2.0", 2.0},   {"1e-09", 1e-9}, {"-1.5E+3", -1500.0},         {"+.5", 0.5},
-      {"5.", 5.0},    {" 3\n", 3.0},   {"5e-324", 5e-324},           {"1.7976931348623157e308", 1.7976931348623157e308},
-      {"007.5", 7.5}, {"0", 0.0},      {"0.1000000000000000055", 0.1},
+      {"2.0", 2.0},
+      {"1e-09", 1e-9},
+      {"-1.5E+3", -1500.0},
+      {"+.5", 0.5},
+      {"5.", 5.0},
+      {" 3\n", 3.0},
+      {"5e-324", 5e-324},
+      {"1.7976931348623157e308", 1.7976931348623157e308},
+      {"007.5", 7.5},
+      {"0", 0.0},
+      {"0.1000000000000000055", 0.1},
   };
   for (auto& [written, number] : cases) {
     EXPECT_EQ(parameters::real_of(written), number) << written;
@@ -95,8 +136,8 @@ TEST(parameters, reals_may_have_underscores_between_digits_as_in_python) {
 }
 
 TEST(parameters, what_is_no_real_reads_as_0) {
-  for (auto written : {"", " ", ".", "e5", "1e", "1e+", "1.5.2", "0x1p3", "--1", "+-1", "-+1", "+ 1", "1 2", "1,5",
-                       "nan(1)", "infin", "True"}) {
+  for (auto written : {"", " ", ".", "e5", "1e", "1e+", "1.5.2", "0x1p3", "--1", "+-1", "-+1",
+                       "+ 1", "1 2", "1,5", "nan(1)", "infin", "True"}) {
     EXPECT_EQ(parameters::real_of(written), std::nullopt) << written;
     EXPECT_EQ(with(written).real("x"), 0.0) << written;
   }

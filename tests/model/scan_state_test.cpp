@@ -38,9 +38,9 @@ scan_life life_in(scan_state state) {
   return l;
 }
 
-constexpr scan_state all_states[] = {scan_state::idle,     scan_state::arming,   scan_state::running,
-                                     scan_state::draining, scan_state::finished, scan_state::stopped,
-                                     scan_state::failed};
+constexpr scan_state all_states[] = {
+    scan_state::idle,     scan_state::arming,  scan_state::running, scan_state::draining,
+    scan_state::finished, scan_state::stopped, scan_state::failed};
 
 TEST(scan_life, takes_the_steps_of_its_picture_and_no_others) {
   const std::map<std::pair<scan_state, std::string>, scan_state> allowed = {
@@ -61,7 +61,8 @@ TEST(scan_life, takes_the_steps_of_its_picture_and_no_others) {
       ASSERT_EQ(life.state(), state);
       auto to = allowed.find({state, name});
       EXPECT_EQ(take(life), to != allowed.end()) << name_of(state) << ' ' << name;
-      EXPECT_EQ(life.state(), to == allowed.end() ? state : to->second) << name_of(state) << ' ' << name;
+      EXPECT_EQ(life.state(), to == allowed.end() ? state : to->second)
+          << name_of(state) << ' ' << name;
     }
 }
 
@@ -116,7 +117,8 @@ TEST(scan_id, is_a_random_uuid_of_version_4_whatever_the_bits) {
 
 TEST(scan_id, keeps_leading_zeros) {
   EXPECT_EQ(to_string(make_scan_id(0, 0)), "00000000-0000-4000-8000-000000000000");
-  EXPECT_EQ(to_string(make_scan_id(~std::uint64_t{0}, ~std::uint64_t{0})), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+  EXPECT_EQ(to_string(make_scan_id(~std::uint64_t{0}, ~std::uint64_t{0})),
+            "ffffffff-ffff-4fff-bfff-ffffffffffff");
   EXPECT_FALSE(scan_id());
   EXPECT_TRUE(make_scan_id(0, 0));
 }

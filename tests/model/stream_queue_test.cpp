@@ -51,7 +51,9 @@ stream_run run(std::uint64_t first, std::uint32_t count, std::vector<process_ind
   return {{event_number(first), count, stride}, std::move(targets)};
 }
 
-event_range range(std::uint64_t first, std::uint64_t end) { return {event_number(first), event_number(end)}; }
+event_range range(std::uint64_t first, std::uint64_t end) {
+  return {event_number(first), event_number(end)};
+}
 
 std::string line_of(const outgoing_entry& e) {
   auto line = std::to_string(e.event.value) + " ";
@@ -166,7 +168,9 @@ TEST(stream_queue, a_gap_that_is_assigned_later_is_a_tombstone_then) {
   queue.assign(run(100, 403), dispatch_id(1));
   auto lines = taken(queue);
   ASSERT_EQ(lines.size(), 403u);
-  EXPECT_EQ(std::count_if(lines.begin(), lines.end(), [](auto& l) { return l.ends_with("incomplete"); }), 401);
+  EXPECT_EQ(
+      std::count_if(lines.begin(), lines.end(), [](auto& l) { return l.ends_with("incomplete"); }),
+      401);
 }
 
 TEST(stream_queue, a_faulty_message_with_a_number_names_its_event) {
@@ -254,6 +258,48 @@ TEST(stream_queue, a_faulty_end_in_mid_scan_is_a_tombstone_once_a_start_follows)
   auto lines = taken(queue);
   std::sort(lines.begin(), lines.end());
   EXPECT_THAT(lines, ElementsAre("0 s", "1 0", "2 incomplete", "3 t"));
+}
+
+TEST(stream_queue, a_wild_number_frees_its_bytes_once_it_is_contradicted) {
+  stream_queue queue(100'000, 4, unlimited);
+  queue.assign(run(0, 3), dispatch_id(1));
+  receive(queue, start(), "s");
+  receive(queue, number(50'000), "wild");
+  receive(queue, number(0), "0");
+  receive(queue, number(1), "1");
+  EXPECT_THAT(taken(queue), ElementsAre("0 s", "1 0", "2 1"));
+  queue.forget(range(0, 3));
+  EXPECT_EQ(queue.held_bytes(), 0u);
+}
+
+TEST(stream_queue, data_behind_a_leap_go_where_their_numbers_say) {
+  stream_queue queue(100'000, 4, unlimited);
+  receive(queue, start(), "s");
+  receive(queue, number(50'000), "a");
+  receive(queue, number(50'001), "b");
+  queue.assign(run(0, 50'003), dispatch_id(1));
+  auto lines = taken(queue);
+  // Those that may still come late are waited for.
+  EXPECT_EQ(
+      std::count_if(lines.begin(), lines.end(), [](auto& l) { return l.ends_with("incomplete"); }),
+      50'000 - 2);
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), "50001 a"), 1);
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), "50002 b"), 1);
+}
+
+TEST(stream_queue, a_faulty_message_behind_a_leap_names_its_event) {
+  stream_queue queue(1000, 0, unlimited);
+  queue.assign(run(0, 502), dispatch_id(1));
+  receive(queue, start(), "s");
+  receive_fault(queue, number(499));
+  receive(queue, number(500), "500");
+  auto out = std::exchange(queue.outgoing(0), {});
+  ASSERT_EQ(out.size(), 502u);
+  auto faulty =
+      std::find_if(out.begin(), out.end(), [](auto& e) { return e.event == event_number(500); });
+  ASSERT_TRUE(faulty != out.end() && faulty->missing);
+  EXPECT_THAT(faulty->missing->cause, HasSubstr("truncated"));
+  EXPECT_TRUE(queue.idle());
 }
 
 TEST(stream_queue, a_second_start_before_data_replaces_the_first) {
@@ -442,9 +488,9 @@ std::size_t below(std::mt19937_64& random, std::size_t n) { return random() % n;
 struct scenario {
   std::vector<stream_run> runs;
   std::vector<stream_packet> packets;
-  std::vector<std::uint64_t> events;                 ///< of each position
+  std::vector<std::uint64_t> events; ///< of each position
   std::map<std::uint64_t, std::set<process_index>> targets;
-  std::set<std::uint64_t> dropped;                   ///< positions
+  std::set<std::uint64_t> dropped; ///< positions
   std::uint64_t last_event() const { return events.back(); }
 };
 
@@ -453,9 +499,11 @@ scenario random_scenario(std::mt19937_64& random, bool from_recording) {
   std::uint64_t event = below(random, 100);
   for (auto n = 1 + below(random, 8); n > 0; --n) {
     std::set<process_index> targets;
-    for (auto t = below(random, 3); t > 0; --t) targets.insert(static_cast<process_index>(below(random, 3)));
-    auto r = run(event, static_cast<std::uint32_t>(1 + below(random, 6)), {targets.begin(), targets.end()},
-                 static_cast<std::uint32_t>(1 + below(random, 3)));
+    for (auto t = below(random, 3); t > 0; --t)
+      targets.insert(static_cast<process_index>(below(random, 3)));
+    auto r =
+        run(event, static_cast<std::uint32_t>(1 + below(random, 6)),
+            {targets.begin(), targets.end()}, static_cast<std::uint32_t>(1 + below(random, 3)));
     if (r.events.count == 1) r.events.stride = 1;
     for (std::uint32_t i = 0; i < r.events.count; ++i) {
       s.events.push_back(r.events.at(i).value);
@@ -503,9 +551,15 @@ class interleaving {
   void play() {
     while (received_ < s_.packets.size() || assigned_ < s_.runs.size()) {
       switch (below(random_, 3)) {
-      case 0: receive_some(); break;
-      case 1: assign_some(); break;
-      default: commit_some(); break;
+      case 0:
+        receive_some();
+        break;
+      case 1:
+        assign_some();
+        break;
+      default:
+        commit_some();
+        break;
       }
       take();
     }
@@ -545,7 +599,8 @@ class interleaving {
       for (auto& e : std::exchange(queue_.outgoing(process), {})) {
         found_[process].insert(line_of(e));
         ++copies_[e.event.value];
-        if (copies_[e.event.value] == s_.targets.at(e.event.value).size()) sent_.insert(e.event.value);
+        if (copies_[e.event.value] == s_.targets.at(e.event.value).size())
+          sent_.insert(e.event.value);
       }
     queue_.ready_processes().clear();
   }
@@ -584,7 +639,8 @@ TEST(stream_queue, commits_at_any_time_leave_nothing_behind) {
     play.play();
     auto expected = expected_of(s);
     for (auto& [process, lines] : play.found())
-      EXPECT_TRUE(std::includes(expected[process].begin(), expected[process].end(), lines.begin(), lines.end()));
+      EXPECT_TRUE(std::includes(expected[process].begin(), expected[process].end(), lines.begin(),
+                                lines.end()));
     queue.forget(range(0, s.last_event() + 1));
     ASSERT_EQ(queue.held_bytes(), 0u);
     ASSERT_TRUE(queue.idle());
@@ -636,15 +692,26 @@ TEST(stream_queue, read_ahead_is_what_is_not_assigned_yet) {
   EXPECT_EQ(queue.allowance(), queue.received_bytes() + 1000);
 }
 
-/// An instrument, a queue, a worker process that takes events in order, and commits: as little as it takes
-/// to see whether a scan comes to its end.
+// They hold no frame, but what is known of each is kept until its event is assigned.
+TEST(stream_queue, faulty_messages_that_are_not_assigned_count_against_the_budget) {
+  constexpr std::uint64_t many = 100'000;
+  stream_queue queue(many, 4, {1 << 20, 1 << 20});
+  receive(queue, start(), "s");
+  std::uint64_t taken_in = 0;
+  while (taken_in < many && (queue.received_bytes() < queue.allowance() || queue.may_exceed()))
+    receive_fault(queue, number(taken_in++));
+  EXPECT_LT(taken_in, 10'000u);
+}
+
+/// An instrument, a queue, a worker process that takes events in order, and commits: as little as
+/// it takes to see whether a scan comes to its end.
 class pipeline {
  public:
   /// `excess`: how many items may be held beyond the budget.
   pipeline(const scenario& s, stream_queue::budget limits, std::uint64_t late_window,
            std::size_t credit, std::uint64_t excess)
-      : s_(s), limits_(limits), credit_(credit), excess_(excess), queue_(s.events.size(), late_window, limits),
-        joiner_({"det"}, 1, false) {}
+      : s_(s), limits_(limits), credit_(credit), excess_(excess),
+        queue_(s.events.size(), late_window, limits), joiner_({"det"}, 1, false) {}
 
   /// How many events ended before nothing moved any more.
   std::size_t play() {
@@ -666,7 +733,8 @@ class pipeline {
  private:
   bool assign() {
     bool moved = false;
-    while (assigned_ < s_.runs.size() && (assigned_events_ - ended_ < credit_ || assigned_events_ == ended_)) {
+    while (assigned_ < s_.runs.size() &&
+           (assigned_events_ - ended_ < credit_ || assigned_events_ == ended_)) {
       auto& r = s_.runs[assigned_++];
       assigned_events_ += r.events.count;
       queue_.assign(r, dispatch_id(1));
@@ -724,7 +792,10 @@ scenario without_losses(std::uint64_t entries) {
   for (std::uint64_t p = 0; p < entries; ++p) {
     s.events.push_back(p);
     s.targets[p] = {0};
-    s.packets.push_back(packet(p == 0 ? start() : p + 1 == entries ? end() : number(p - 1), "frame"));
+    s.packets.push_back(packet(p == 0             ? start()
+                               : p + 1 == entries ? end()
+                                                  : number(p - 1),
+                               "frame"));
   }
   return s;
 }
@@ -741,8 +812,9 @@ TEST(stream_queue, a_scan_ends_with_any_budget_and_exceeds_it_by_no_more_than_on
   }
 }
 
-// What is held behind a gap is freed only when the gap is closed: by the frame itself, which must be let in, or
-// by giving it up. Either way a window of frames is all that may come on top of the budget.
+// What is held behind a gap is freed only when the gap is closed: by the frame itself, which must
+// be let in, or by giving it up. Either way a window of frames is all that may come on top of the
+// budget.
 TEST(stream_queue, a_scan_with_gaps_ends_with_any_budget) {
   std::mt19937_64 random(25);
   for (int round = 0; round < 300; ++round) {

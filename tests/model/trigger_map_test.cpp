@@ -63,8 +63,7 @@ TEST(trigger_map, tags_and_constraint_have_defaults) {
   EXPECT_EQ(shown_slot("[{}]").dump(), R"([{"constraint":null,"tags":["generic"]}])");
   EXPECT_EQ(shown_slot(R"([{"constraint":null}])"), shown_slot("[{}]"));
   EXPECT_EQ(shown_slot(R"([{"tags":["generic"]}])"), shown_slot("[{}]"));
-  EXPECT_EQ(shown_slot(R"([{"constraint":3}])").dump(),
-            R"([{"constraint":3,"tags":["generic"]}])");
+  EXPECT_EQ(shown_slot(R"([{"constraint":3}])").dump(), R"([{"constraint":3,"tags":["generic"]}])");
 }
 
 TEST(trigger_map, tags_are_a_set) {
@@ -154,12 +153,13 @@ TEST(trigger_map, a_wrap_without_any_stream_adds_nothing) {
 TEST(trigger_map, as_many_workers_as_constraints_meet_in_one_event) {
   auto constraints = [](std::vector<int> numbers) {
     std::string slot;
-    for (auto n : numbers) slot += fmt::format("{}{{\"constraint\":{}}}", slot.empty() ? "" : ",", n);
+    for (auto n : numbers)
+      slot += fmt::format("{}{{\"constraint\":{}}}", slot.empty() ? "" : ",", n);
     return "[" + slot + "]";
   };
-  auto pairing = one_part(fmt::format(
-      R"({{"eiger":[{},{}],"orca":[{},{}],"alba":[{},{}]}})", constraints({2}), constraints({4}),
-      constraints({3}), constraints({5}), constraints({2, 3}), constraints({4, 5})));
+  auto pairing = one_part(fmt::format(R"({{"eiger":[{},{}],"orca":[{},{}],"alba":[{},{}]}})",
+                                      constraints({2}), constraints({4}), constraints({3}),
+                                      constraints({5}), constraints({2, 3}), constraints({4, 5})));
   EXPECT_EQ(read(pairing)->min_workers(), 2u);
   EXPECT_EQ(read(one_slot(constraints({7, 7, 8})))->min_workers(), 2u);
   EXPECT_EQ(read(one_slot("[{}]"))->min_workers(), 0u);
@@ -181,7 +181,8 @@ TEST(trigger_map, is_shown_as_it_is_asked_for) {
 }
 
 TEST(trigger_map, names_may_hold_any_text) {
-  auto map = read(R"({"parts":{"":{"\u00e5 \"x\"\n\ud83d\ude00":[[{"tags":["\t"]}]]}},"sequence":[""]})");
+  auto map =
+      read(R"({"parts":{"":{"\u00e5 \"x\"\n\ud83d\ude00":[[{"tags":["\t"]}]]}},"sequence":[""]})");
   EXPECT_THAT(map->streams(), ElementsAre("\xC3\xA5 \"x\"\n\xF0\x9F\x98\x80"));
   EXPECT_EQ(shown(*map)["sequence"].dump(), R"([""])");
 }
@@ -189,12 +190,27 @@ TEST(trigger_map, names_may_hold_any_text) {
 // -- what is refused -----------------------------------------------------------------------------
 
 TEST(trigger_map, an_error_names_part_stream_and_event) {
-  for (auto bad : {"1", "\"x\"", "{}", "true", "[1]", "[[]]", "[null]", R"([{"constraint":"1"}])",
-                   R"([{"constraint":1.5}])", R"([{"constraint":true}])", R"([{"constraint":[1]}])",
+  for (auto bad : {"1",
+                   "\"x\"",
+                   "{}",
+                   "true",
+                   "[1]",
+                   "[[]]",
+                   "[null]",
+                   R"([{"constraint":"1"}])",
+                   R"([{"constraint":1.5}])",
+                   R"([{"constraint":true}])",
+                   R"([{"constraint":[1]}])",
                    R"([{"constraint":9223372036854775808}])",
-                   R"([{"constraint":-9223372036854775809}])", R"([{"constraint":1e400}])",
-                   R"([{"tags":"generic"}])", R"([{"tags":[1]}])", R"([{"tags":null}])",
-                   R"([{"tags":[["a"]]}])", R"([{"worker":1}])", "nul", "nullx"})
+                   R"([{"constraint":-9223372036854775809}])",
+                   R"([{"constraint":1e400}])",
+                   R"([{"tags":"generic"}])",
+                   R"([{"tags":[1]}])",
+                   R"([{"tags":null}])",
+                   R"([{"tags":[["a"]]}])",
+                   R"([{"worker":1}])",
+                   "nul",
+                   "nullx"})
     EXPECT_THAT(refusal(one_part(fmt::format(R"({{"det":[null,[],{}]}})", bad))),
                 AllOf(HasSubstr("part 'main'"), HasSubstr("stream 'det'"), HasSubstr("event 2")))
         << bad;
@@ -216,20 +232,33 @@ TEST(trigger_map, the_name_of_the_wrap_is_reserved) {
 }
 
 TEST(trigger_map, streams_of_a_part_have_equal_lengths) {
-  EXPECT_THAT(refusal(one_part(R"({"fast":[[],[],[]],"slow":[[],null]})")),
-              AllOf(HasSubstr("part 'main'"), HasSubstr("'fast' has 3"), HasSubstr("'slow' has 2")));
+  EXPECT_THAT(
+      refusal(one_part(R"({"fast":[[],[],[]],"slow":[[],null]})")),
+      AllOf(HasSubstr("part 'main'"), HasSubstr("'fast' has 3"), HasSubstr("'slow' has 2")));
   EXPECT_NE(refusal(one_part(R"({"fast":[],"slow":[null]})")), "");
 }
 
 TEST(trigger_map, what_does_not_have_the_shape_of_a_map_is_refused) {
-  for (auto text :
-       {"", " ", "null", "1", "\"text\"", "[]", "{}", R"({"parts":{}})", R"({"sequence":[]})",
-        R"({"parts":[],"sequence":[]})", R"({"parts":null,"sequence":[]})",
-        R"({"parts":{},"sequence":{}})", R"({"parts":{},"sequence":"main"})",
-        R"({"parts":{},"sequence":[1]})", R"({"parts":{},"sequence":[null]})",
-        R"({"parts":{"a":[]},"sequence":[]})", R"({"parts":{"a":null},"sequence":[]})",
-        R"({"parts":{"a":{"x":null}},"sequence":[]})", R"({"parts":{"a":{"x":{}}},"sequence":[]})",
-        R"({"parts":{"a":{"x":1}},"sequence":[]})"})
+  for (auto text : {"",
+                    " ",
+                    "null",
+                    "1",
+                    "\"text\"",
+                    "[]",
+                    "{}",
+                    R"({"parts":{}})",
+                    R"({"sequence":[]})",
+                    R"({"parts":[],"sequence":[]})",
+                    R"({"parts":null,"sequence":[]})",
+                    R"({"parts":{},"sequence":{}})",
+                    R"({"parts":{},"sequence":"main"})",
+                    R"({"parts":{},"sequence":[1]})",
+                    R"({"parts":{},"sequence":[null]})",
+                    R"({"parts":{"a":[]},"sequence":[]})",
+                    R"({"parts":{"a":null},"sequence":[]})",
+                    R"({"parts":{"a":{"x":null}},"sequence":[]})",
+                    R"({"parts":{"a":{"x":{}}},"sequence":[]})",
+                    R"({"parts":{"a":{"x":1}},"sequence":[]})"})
     EXPECT_NE(refusal(text), "") << text;
 }
 

@@ -114,7 +114,7 @@ TEST_F(recording_source, plays_its_stream_in_step) {
                              recorded("3", "det", {1, 5})},
                             "det");
   source->arm(got_.sink());
-  source->allow(everything, true);
+  source->allow(everything, 1);
   auto packets = got_.wait_for(6);
   EXPECT_THAT(events_of(packets), ElementsAre(0, 1, 3, 4, 5, 9));
   for (auto& packet : packets) {
@@ -134,32 +134,33 @@ TEST_F(recording_source, keeps_to_its_allowance) {
   source->arm(got_.sink()); // a packet counts 300
   EXPECT_THAT(got_.settled(), IsEmpty());
   EXPECT_TRUE(soon([&] { return !source->status().reading; }));
-  source->allow(299, false);
+  source->allow(299, 0);
   EXPECT_THAT(got_.settled(), IsEmpty());
-  source->allow(300, false);
+  source->allow(300, 0);
   EXPECT_THAT(got_.wait_for(1), SizeIs(1));
-  source->allow(899, false);
+  source->allow(899, 0);
   EXPECT_THAT(got_.wait_for(2), SizeIs(2));
   EXPECT_THAT(got_.settled(), SizeIs(2));
-  source->allow(0, false); // an allowance that comes late takes nothing back
-  source->allow(900, false);
+  source->allow(0, 0); // an allowance that comes late takes nothing back
+  source->allow(900, 0);
   EXPECT_THAT(got_.wait_for(3), SizeIs(3));
   EXPECT_THAT(got_.settled(), SizeIs(3));
-  source->allow(everything, false);
+  source->allow(everything, 0);
   EXPECT_THAT(got_.wait_for(8), SizeIs(8));
   EXPECT_TRUE(source->status().reading);
 }
 
-TEST_F(recording_source, one_packet_beyond_passes_when_idle) {
+TEST_F(recording_source, one_packet_beyond_passes_for_each_time_it_is_allowed) {
   auto source = make_recording_source({recorded("1", "det", {0, 1, 2, 3, 4, 5})}, "det");
   source->arm(got_.sink());
-  source->allow(0, true);
+  source->allow(0, 1);
   EXPECT_THAT(got_.wait_for(1), SizeIs(1));
+  source->allow(0, 1); // said again: it has passed
   EXPECT_THAT(got_.settled(), SizeIs(1));
-  source->allow(100, true);
+  source->allow(100, 301);
   EXPECT_THAT(got_.wait_for(2), SizeIs(2));
   EXPECT_THAT(got_.settled(), SizeIs(2));
-  source->allow(900, true); // within it: nothing beyond, as something is held then
+  source->allow(900, 601); // within the allowance: nothing beyond it
   EXPECT_THAT(got_.wait_for(3), SizeIs(3));
   EXPECT_THAT(got_.settled(), SizeIs(3));
 }
@@ -169,7 +170,7 @@ TEST_F(recording_source, batches_are_bounded) {
   for (std::size_t i = 0; i < events.size(); ++i) events[i] = i;
   auto small = make_recording_source({recorded("small", "det", events)}, "det");
   small->arm(got_.sink());
-  small->allow(everything, false);
+  small->allow(everything, 0);
   EXPECT_THAT(got_.wait_for(1000), SizeIs(1000));
   EXPECT_THAT(got_.batches(), testing::Each(testing::Pointee(testing::Field(
                                   &packet_batch::packets, SizeIs(testing::Le(256))))));
@@ -179,7 +180,7 @@ TEST_F(recording_source, batches_are_bounded) {
                                       recorded("larger", "det", {5, 6}, 3000000)},
                                      "det");
   large->arm(large_ones.sink());
-  large->allow(everything, false);
+  large->allow(everything, 0);
   EXPECT_THAT(large_ones.wait_for(7), SizeIs(7));
   std::vector<std::size_t> sizes;
   for (auto& batch : large_ones.batches()) sizes.push_back(batch->packets.size());
@@ -190,16 +191,16 @@ TEST_F(recording_source, batches_are_bounded) {
 TEST_F(recording_source, begins_anew_when_armed_again) {
   auto source = make_recording_source({recorded("1", "det", {0, 1, 2, 3})}, "det");
   source->arm(got_.sink());
-  source->allow(700, false);
+  source->allow(700, 0);
   EXPECT_THAT(got_.wait_for(2), SizeIs(2));
   collector second;
   source->arm(second.sink());
   EXPECT_THAT(second.settled(), IsEmpty()); // the allowance begins at 0
-  source->allow(everything, false);
+  source->allow(everything, 0);
   EXPECT_THAT(events_of(second.wait_for(4)), ElementsAre(0, 1, 2, 3));
   EXPECT_TRUE(soon([&] { return !source->status().connected; }));
   source->arm(second.sink()); // after its end, too
-  source->allow(everything, false);
+  source->allow(everything, 0);
   EXPECT_THAT(events_of(second.wait_for(8)), ElementsAre(0, 1, 2, 3, 0, 1, 2, 3));
   EXPECT_THAT(got_.settled(), SizeIs(2));
   source.reset();
@@ -213,13 +214,13 @@ TEST_F(recording_source, disarming_is_prompt_wherever_it_is) {
   for (std::uint64_t allowed : {std::uint64_t{0}, std::uint64_t{5000}, everything})
     for (auto delay : {0us, 200us, 2000us}) {
       source->arm(got_.sink());
-      source->allow(allowed, false);
+      source->allow(allowed, 0);
       std::this_thread::sleep_for(delay);
       auto begin = std::chrono::steady_clock::now();
       source->disarm();
       EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
       auto count = got_.bytes();
-      source->allow(everything, true);
+      source->allow(everything, 1);
       std::this_thread::sleep_for(1ms);
       EXPECT_EQ(got_.bytes(), count);
     }
@@ -232,7 +233,7 @@ TEST_F(recording_source, says_why_it_ended_early) {
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 10);
   auto cut = make_recording_source({mapped_file::open(path)}, "det");
   cut->arm(got_.sink());
-  cut->allow(everything, false);
+  cut->allow(everything, 0);
   EXPECT_THAT(events_of(got_.wait_for(2)), ElementsAre(0, 1));
   EXPECT_TRUE(soon([&] { return !cut->status().connected; }));
   EXPECT_THAT(cut->status().error, HasSubstr("cut off"));
@@ -241,7 +242,7 @@ TEST_F(recording_source, says_why_it_ended_early) {
   auto doubled =
       make_recording_source({recorded("1", "det", {0, 1}), recorded("2", "det", {1, 2})}, "det");
   doubled->arm(twice.sink());
-  doubled->allow(everything, false);
+  doubled->allow(everything, 0);
   EXPECT_TRUE(soon([&] { return !doubled->status().connected; }));
   EXPECT_THAT(events_of(twice.settled()), ElementsAre(0, 1));
   EXPECT_THAT(doubled->status().error, HasSubstr("stream 'det' has event 1 after event 1"));
@@ -258,7 +259,7 @@ TEST_F(recording_source, plays_a_real_recording) {
   if (!recording) GTEST_SKIP() << "dump_xrd.cbors is not there: set DTRANSPOSE_RECORDINGS";
   auto source = make_recording_source({mapped_file::open(*recording)}, "xrd");
   source->arm(got_.sink());
-  source->allow(everything, false);
+  source->allow(everything, 0);
   auto packets = got_.wait_for(11);
   ASSERT_THAT(packets, SizeIs(11));
   EXPECT_THAT(packets[0].data.frames()[0].text(), HasSubstr("header"));

@@ -127,7 +127,7 @@ TEST(zmq_source, hands_over_everything_in_order) {
   collector got;
   auto source = reader(instrument.address());
   source->arm(got.sink());
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   constexpr int n = 3000;
   for (int i = 0; i < n; ++i) ASSERT_TRUE(instrument.send(i));
   ASSERT_TRUE(got.await_packets(n));
@@ -146,7 +146,7 @@ TEST(zmq_source, delivers_the_bytes_that_were_sent) {
   collector got;
   auto source = reader(instrument.address());
   source->arm(got.sink());
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   const std::size_t sizes[] = {0, 1, 12, 33, 34, 8192, 100'000};
   const int parts[] = {1, 2, 3, 4, 9, 200};
   std::size_t n = 0;
@@ -175,7 +175,7 @@ TEST(zmq_source, copies_nothing) {
   auto source =
       make_zmq_source({"inproc://instrument", zmq_socket_kind::pull, false, make_stins()}, context);
   source->arm(got.sink());
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   static char pixels[5000];
   std::string text;
   const std::size_t shape[] = {sizeof pixels};
@@ -195,7 +195,7 @@ TEST(zmq_source, keeps_bytes_as_long_as_they_are_held) {
     collector got;
     auto source = reader(instrument.address());
     source->arm(got.sink());
-    source->allow(plenty, true);
+    source->allow(plenty, 1);
     ASSERT_TRUE(instrument.send(3, 100'000));
     ASSERT_TRUE(got.await_packets(1));
     held = got.packets()[0].data;
@@ -209,12 +209,12 @@ TEST(zmq_source, empties_the_socket_when_armed) {
   auto source = reader(instrument.address());
   source->arm(before.sink()); // without allowance: what is sent now stays in the socket
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(instrument.send(i));
-  source->allow(1, false);
+  source->allow(1, 0);
   ASSERT_TRUE(before.await_packets(1)); // so the others are here, or right behind
   source->disarm();
   ASSERT_TRUE(await([&] { return source->status().discarded == 19; }));
   source->arm(after.sink());
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   for (int i = 100; i < 103; ++i) ASSERT_TRUE(instrument.send(i));
   ASSERT_TRUE(after.await_packets(3));
   EXPECT_THAT(after.numbers(), testing::ElementsAre(100, 101, 102));
@@ -230,24 +230,24 @@ TEST(zmq_source, obeys_the_allowance) {
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(instrument.send(i, 1000));
   EXPECT_EQ(got.size(), 0u);
 
-  source->allow(0, true); // one passes, however little is allowed
+  source->allow(0, 1); // one passes, however little is allowed
   ASSERT_TRUE(got.await_packets(1));
   ASSERT_TRUE(await([&] { return !source->status().reading; }));
   EXPECT_EQ(got.size(), 1u);
 
   auto each = got.bytes();
-  source->allow(3 * each, false);
+  source->allow(3 * each, 0);
   ASSERT_TRUE(got.await_packets(3));
   ASSERT_TRUE(await([&] { return !source->status().reading; }));
   EXPECT_EQ(got.size(), 3u);
 
-  source->allow(3 * each + 1, false); // begun is passed
+  source->allow(3 * each + 1, 0); // begun is passed
   ASSERT_TRUE(got.await_packets(4));
-  source->allow(3 * each + 1, false);
+  source->allow(3 * each + 1, 0);
   ASSERT_TRUE(await([&] { return !source->status().reading; }));
   EXPECT_EQ(got.size(), 4u);
 
-  source->allow(plenty, false);
+  source->allow(plenty, 0);
   ASSERT_TRUE(got.await_packets(10));
   EXPECT_TRUE(await([&] { return source->status().reading; }));
   EXPECT_THAT(got.numbers(), testing::ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
@@ -258,13 +258,13 @@ TEST(zmq_source, starts_at_no_allowance_when_armed_again) {
   collector first, second;
   auto source = reader(instrument.address());
   source->arm(first.sink());
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   ASSERT_TRUE(instrument.send(0));
   ASSERT_TRUE(first.await_packets(1));
   source->arm(second.sink());
   ASSERT_TRUE(await([&] { return !source->status().reading; }));
   ASSERT_TRUE(instrument.send(1));
-  source->allow(1, false);
+  source->allow(1, 0);
   ASSERT_TRUE(second.await_packets(1));
   EXPECT_EQ(first.size(), 1u);
 }
@@ -285,7 +285,7 @@ TEST(zmq_source, stops_the_sender_when_nobody_reads) {
   auto sent = sent_until_blocked(instrument, 1 << 20, 1000);
   ASSERT_GT(sent, 0);
   EXPECT_LT(sent, 100);
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   ASSERT_TRUE(got.await_packets(sent));
   ASSERT_TRUE(instrument.send(sent, 1 << 20));
   EXPECT_TRUE(got.await_packets(sent + 1));
@@ -296,14 +296,14 @@ TEST(zmq_source, lets_little_wait_once_frames_are_large) {
   collector got;
   auto source = reader(instrument.address());
   source->arm(got.sink());
-  source->allow(1, true);
+  source->allow(1, 1);
   constexpr int size = 8 << 20;
   ASSERT_TRUE(instrument.send(0, size)); // seen: 8 of these may wait, not 1000
   ASSERT_TRUE(got.await_packets(1));
   auto sent = sent_until_blocked(instrument, size, 60);
   ASSERT_GT(sent, 0);
   EXPECT_LE(sent, 16);
-  source->allow(plenty, false);
+  source->allow(plenty, 0);
   EXPECT_TRUE(got.await_packets(sent + 1));
 }
 
@@ -354,7 +354,7 @@ TEST(zmq_source, joins_again_after_its_peer_broke_the_protocol) {
   collector got;
   auto source = reader(address);
   source->arm(got.sink());
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   broken.join();
   sender instrument(zmq::socket_type::push, address);
   ASSERT_TRUE(instrument.send(5));
@@ -374,8 +374,8 @@ TEST(zmq_source, subscribes) {
   }
   source->arm(got.sink());
   other->arm(others.sink());
-  source->allow(plenty, true);
-  other->allow(plenty, true);
+  source->allow(plenty, 1);
+  other->allow(plenty, 1);
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(instrument.send(i));
   EXPECT_TRUE(got.await_packets(100));
   EXPECT_TRUE(others.await_packets(100)); // each has all of them, unlike readers of a PUSH
@@ -385,7 +385,7 @@ TEST(zmq_source, listens_for_the_instrument) {
   collector got;
   auto source = reader("tcp://127.0.0.1:*", zmq_socket_kind::pull, true);
   source->arm(got.sink());
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   EXPECT_FALSE(source->status().connected);
   sender instrument;
   instrument.socket.unbind(instrument.address());
@@ -402,7 +402,7 @@ TEST(zmq_source, waits_for_an_instrument_and_joins_it_again) {
   collector got;
   auto source = reader(address);
   source->arm(got.sink());
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   EXPECT_FALSE(source->status().connected);
 
   first = std::make_unique<sender>(zmq::socket_type::push, address);
@@ -423,7 +423,7 @@ TEST(zmq_source, reports_bad_bytes) {
   collector got;
   auto source = reader(instrument.address());
   source->arm(got.sink());
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   instrument.socket.send(zmq::buffer(std::string_view("junk")));
   instrument.socket.send(zmq::message_t(), zmq::send_flags::none);
   for (std::size_t i = 0; i < 5000; ++i) // more parts than are taken
@@ -460,7 +460,7 @@ TEST(zmq_source, accounts_for_messages_that_hold_nothing) {
   auto before = deaf::resets.load();
   source->arm(got.sink());
   EXPECT_EQ(deaf::resets, before + 1);
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   for (int i = 0; i < 600; ++i) instrument.socket.send(zmq::buffer(std::string_view("beat")));
   EXPECT_TRUE(await([&] { return got.bytes() == 600 * budgeted_bytes(4); }));
   EXPECT_EQ(got.size(), 0u);
@@ -475,7 +475,7 @@ TEST(zmq_source, says_why_it_cannot_listen_and_tries_again) {
               testing::AllOf(testing::HasSubstr(address), testing::HasSubstr("in use")));
   EXPECT_FALSE(source->status().reading);
   source->arm(got.sink());
-  source->allow(plenty, true);
+  source->allow(plenty, 1);
   holder.reset();
   ASSERT_TRUE(await([&] { return source->status().error.empty(); }));
   sender instrument;
@@ -508,7 +508,7 @@ TEST(zmq_source, ends_in_any_state) {
     auto source = reader(instrument.address());
     if (i % 3 > 0) source->arm(got.sink());
     if (i % 3 > 1) {
-      source->allow(plenty, true);
+      source->allow(plenty, 1);
       ASSERT_TRUE(got.await_packets(1));
     }
     if (i % 2) source->disarm();
@@ -531,7 +531,7 @@ TEST(zmq_source, takes_commands_from_many_threads) {
     users.emplace_back([&] {
       for (int i = 0; i < 30; ++i) {
         source->arm([&](auto) { ++armed; });
-        source->allow(plenty, true);
+        source->allow(plenty, 1);
         source->status();
         if (i % 2) source->disarm();
       }
