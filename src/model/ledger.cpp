@@ -116,6 +116,7 @@ void ledger::note_trouble(event_range events, fate how, const std::string& cause
 
 std::uint32_t ledger::cause_index(const std::string& cause) {
   // Causes that name single numbers could grow without end: beyond the list of troubles none is needed.
+  if (auto known = cause_places_.find(cause); known != cause_places_.end()) return known->second;
   if (causes_.size() > most_troubles) return 0;
   auto [i, is_new] = cause_places_.try_emplace(cause, static_cast<std::uint32_t>(causes_.size()));
   if (is_new) causes_.push_back(cause);

@@ -76,7 +76,7 @@ number_tracker::decision number_tracker::take_data(const entry_numbers& numbers,
       dropped_leap_ = true;
     leap_.reset();
   }
-  if (position > highest_end_ && position - highest_end_ > longest_step()) return leap_to(position);
+  if (position > highest_end_ && position - highest_end_ >= longest_step()) return leap_to(position);
   return put(position, missing);
 }
 

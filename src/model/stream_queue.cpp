@@ -173,9 +173,11 @@ void stream_queue::assign(const stream_run& run, dispatch_id dispatch) {
 
 /// Turns what was given up before it was assigned into tombstones, as far as it is assigned now.
 void stream_queue::apply_given_up() {
-  auto waiting = std::move(given_up_);
-  given_up_.clear();
-  for (auto& range : waiting) give_up(range.first, range.end - range.first, range.how, *range.cause);
+  auto later = std::stable_partition(given_up_.begin(), given_up_.end(),
+                                     [this](auto& range) { return range.first < assigned_entries_; });
+  std::vector<given_up_range> due(std::make_move_iterator(given_up_.begin()), std::make_move_iterator(later));
+  given_up_.erase(given_up_.begin(), later);
+  for (auto& range : due) give_up(range.first, range.end - range.first, range.how, *range.cause);
 }
 
 void stream_queue::send_if_assigned(std::uint64_t position) {
@@ -284,13 +286,16 @@ void stream_queue::close(const std::string& cause) {
 }
 
 std::uint64_t stream_queue::allowance() const {
-  return std::min(released_bytes_ + limits_.retain, assigned_bytes_ + limits_.read_ahead);
+  auto ahead = limits_.read_ahead - std::min(limits_.read_ahead, noted_bytes());
+  return std::min(released_bytes_ + limits_.retain, assigned_bytes_ + ahead);
 }
 
 bool stream_queue::may_exceed() const {
+  if (tracker_.has_gap()) return true;
+  if (noted_bytes() >= limits_.read_ahead && !given_up_.empty()) return false;
   auto nothing_held = received_bytes_ == released_bytes_;
   auto nothing_unassigned = received_bytes_ == assigned_bytes_;
-  return nothing_held || tracker_.has_gap() || (nothing_unassigned && received_bytes_ < released_bytes_ + limits_.retain);
+  return nothing_held || (nothing_unassigned && received_bytes_ < released_bytes_ + limits_.retain);
 }
 
 std::optional<event_number> stream_queue::waiting_for() const {

@@ -116,6 +116,8 @@ class stream_queue {
   void give_up(const std::vector<missing_run>& missing);
   void apply_given_up();
   void place_released();
+  /// What it costs to remember the entries that were given up and are not assigned yet.
+  std::uint64_t noted_bytes() const { return given_up_.size() * budgeted_bytes(0); }
   void place_held(stream_position position, std::optional<held_packet>& held);
   void keep_or_drop(const number_tracker::decision& d, held_packet packet);
   void send_if_assigned(std::uint64_t position);

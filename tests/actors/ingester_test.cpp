@@ -221,7 +221,7 @@ TEST_F(ingester, the_allowance_follows_both_budgets) {
   build(4 * frame_cost, 2 * frame_cost);
   ready(20);
   EXPECT_EQ(script->allowed, 2 * frame_cost);
-  EXPECT_TRUE(script->one_more);
+  EXPECT_GT(script->beyond, script->handed_over);
   push({start_packet(), image(0)});
   EXPECT_FALSE(script->fits(5));
   assign(0, 2, {0});

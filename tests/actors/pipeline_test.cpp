@@ -304,7 +304,7 @@ class run {
       for (auto n = drawn(1, 5); n > 0 && next < packets_[s].size(); --n) {
         auto size = packets_[s][next].data.bytes();
         auto fits =
-            script.sink && ((chunk.empty() && script.one_more) ||
+            script.sink && ((chunk.empty() && script.handed_over < script.beyond) ||
                             script.handed_over + cost + budgeted_bytes(size) <= script.allowed);
         if (!fits) break;
         cost += budgeted_bytes(size);
