@@ -12,8 +12,8 @@ namespace dtranspose {
 
 struct assembler_options {
   incarnation life;
-  std::uint64_t memory = 0;         ///< bytes of events that its process may hold
-  bool deliver_incomplete = false;  ///< give events to workers although a stream's data is missing
+  std::uint64_t memory = 0;        ///< bytes of events that its process may hold
+  bool deliver_incomplete = false; ///< give events to workers although a stream's data is missing
   std::vector<caf::actor> workers;
 };
 

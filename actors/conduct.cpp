@@ -16,9 +16,8 @@ void set_conduct(caf::scheduled_actor* self) {
     spdlog::warn("{}: dropped a message that it does not know", me->name());
     return caf::sec::unexpected_message;
   });
-  self->set_error_handler([](caf::scheduled_actor* me, caf::error& e) {
-    spdlog::warn("{}: {}", me->name(), text_of(e));
-  });
+  self->set_error_handler(
+      [](caf::scheduled_actor* me, caf::error& e) { spdlog::warn("{}: {}", me->name(), text_of(e)); });
   self->set_exit_handler([](caf::scheduled_actor* me, caf::exit_msg& m) { me->quit(m.reason); });
   self->set_down_handler([](caf::scheduled_actor*, caf::down_msg&) {});
   self->set_exception_handler([](caf::scheduled_actor* me, std::exception_ptr& e) -> caf::error {

@@ -7,8 +7,8 @@
 
 namespace dtranspose {
 
-/// Messages that nobody handles are logged and answered with an error; errors are logged; an exit message ends
-/// the actor whatever its reason. A state that holds what must be let go before says so in `on_exit`.
+/// Messages that nobody handles are logged and answered with an error; errors are logged; an exit message
+/// ends the actor whatever its reason. A state that holds what must be let go before says so in `on_exit`.
 void set_conduct(caf::scheduled_actor* self);
 
 /// For answers to requests that nobody waits for.

@@ -59,10 +59,10 @@ struct scan {
   assigner bindings;
   ledger fates;
   scan_life life;
-  std::vector<worker> workers;            ///< by worker_index
-  std::vector<process_index> process_of;  ///< by worker_index
-  std::vector<caf::actor> assemblers;     ///< by process_index
-  std::vector<caf::actor> ingesters;      ///< by stream_index
+  std::vector<worker> workers;           ///< by worker_index
+  std::vector<process_index> process_of; ///< by worker_index
+  std::vector<caf::actor> assemblers;    ///< by process_index
+  std::vector<caf::actor> ingesters;     ///< by stream_index
   caf::actor reducer;
   std::vector<incarnation> lives; ///< processes that it cannot do without
   dispatch_id last_dispatch;
@@ -131,7 +131,8 @@ struct controller_state {
     auto map = trigger_map::parse(request.body, request.wrap);
     if (!map) return map.error();
     arm setup;
-    setup.head = {make_scan_id(options.around.random(), options.around.random()), generation(1), options.life};
+    setup.head = {make_scan_id(options.around.random(), options.around.random()), generation(1),
+                  options.life};
     setup.events = (*map)->events();
     setup.streams = (*map)->streams();
     setup.analysis = options.analysis;
@@ -268,7 +269,8 @@ struct controller_state {
                 if (--*open == 0) next();
               },
               [this, who = a.who, number = scan_number](const caf::error& e) {
-                if (number == scan_number && current->life.state() == scan_state::arming) arming_failed(who, e);
+                if (number == scan_number && current->life.state() == scan_state::arming)
+                  arming_failed(who, e);
               });
   }
 
@@ -569,12 +571,9 @@ struct controller_state {
       }
       if (m.reducer) reducer = service(m, "reducer").set("url", m.address);
     }
-    return value_map{{"ingesters", std::move(ingesters)},
-                     {"workers", std::move(workers)},
-                     {"reducer", std::move(reducer)},
-                     {"controller_version", options.version},
-                     {"parameters_version", value_map{}},
-                     {"parameters_hash", value()},
+    return value_map{{"ingesters", std::move(ingesters)}, {"workers", std::move(workers)},
+                     {"reducer", std::move(reducer)},     {"controller_version", options.version},
+                     {"parameters_version", value_map{}}, {"parameters_hash", value()},
                      {"analysis", options.analysis}};
   }
 
@@ -619,11 +618,15 @@ struct controller_state {
         if (--*open == 0) promise.deliver(status_of(*answers));
       };
       self->request(handle, status_timeout, status_atom::value)
-          .then([key = key, answers, done](const value& v) mutable { (*answers)[key] = v; done(); },
-                [key = key, answers, done](const caf::error& e) mutable {
-                  (*answers)[key] = value_map{{"error", "does not answer: " + text_of(e)}};
-                  done();
-                });
+          .then(
+              [key = key, answers, done](const value& v) mutable {
+                (*answers)[key] = v;
+                done();
+              },
+              [key = key, answers, done](const caf::error& e) mutable {
+                (*answers)[key] = value_map{{"error", "does not answer: " + text_of(e)}};
+                done();
+              });
     }
     return promise;
   }
@@ -665,8 +668,10 @@ struct controller_state {
     if (!current) return all;
     for (std::size_t w = 0; w < current->workers.size(); ++w) {
       auto& worker = current->workers[w];
-      value_map entry{{"custom_code", static_cast<double>(worker.busy) * 1e-9}, {"no_events", worker.processed}};
-      all.set(current->setup.workers[w].name, value_map{{std::to_string(current->fates.ended()), std::move(entry)}});
+      value_map entry{{"custom_code", static_cast<double>(worker.busy) * 1e-9},
+                      {"no_events", worker.processed}};
+      all.set(current->setup.workers[w].name,
+              value_map{{std::to_string(current->fates.ended()), std::move(entry)}});
     }
     return all;
   }

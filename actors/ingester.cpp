@@ -80,7 +80,8 @@ struct ingester_state {
     queue.emplace(setup.entries, options.late_window, options.budget);
     ++epoch;
     input->arm([to = caf::actor_cast<caf::actor_addr>(self), epoch = epoch](auto batch) {
-      if (auto ingester = caf::actor_cast<caf::actor>(to)) caf::anon_send(ingester, received{epoch, std::move(batch)});
+      if (auto ingester = caf::actor_cast<caf::actor>(to))
+        caf::anon_send(ingester, received{epoch, std::move(batch)});
     });
     last_packet = options.around.steady();
     pressed = false;
@@ -195,8 +196,8 @@ struct ingester_state {
       pass_on();
     }
     // A stream that is held back by its budget is not silent.
-    if (options.stall_timeout.count() > 0 && silent >= options.stall_timeout && !queue->tracker().complete() &&
-        input->status().reading) {
+    if (options.stall_timeout.count() > 0 && silent >= options.stall_timeout &&
+        !queue->tracker().complete() && input->status().reading) {
       auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silent).count();
       self->send(controller, stalled{head(), options.stream, fmt::format("nothing for {} s", seconds)});
       last_packet = options.around.steady();
@@ -214,7 +215,8 @@ struct ingester_state {
                 {"packets", packets}};
     if (!in.error.empty()) m.set("error", in.error);
     m.set("state", state_text(in));
-    if (queue) add_queue(m);
+    if (queue)
+      add_queue(m);
     else
       for (auto& [key, content] : last_scan) m.set(key, content);
     return m;

@@ -18,12 +18,12 @@ namespace dtranspose {
 
 struct ingester_options {
   std::string stream;
-  std::string protocol;  ///< name, for status
-  bool numbered = true;  ///< does the protocol number its frames?
+  std::string protocol; ///< name, for status
+  bool numbered = true; ///< does the protocol number its frames?
   stream_queue::budget budget;
   std::uint64_t late_window = 64;
-  std::chrono::nanoseconds rearm_timeout{};  ///< an early end is final after that
-  std::chrono::nanoseconds stall_timeout{};  ///< a silent stream ends the scan after that; 0: never
+  std::chrono::nanoseconds rearm_timeout{}; ///< an early end is final after that
+  std::chrono::nanoseconds stall_timeout{}; ///< a silent stream ends the scan after that; 0: never
   incarnation life;
   surroundings around;
   std::function<std::unique_ptr<source>()> make_source;

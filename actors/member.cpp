@@ -41,7 +41,9 @@ struct member_state {
         [this](dial_atom, const std::string& address) { announce(address); },
         [this](dial_atom) { dial_controller(); },
         [this](dial_atom, std::uint64_t life) { dial(incarnation(life)); },
-        [this](hello_atom, const std::string& version, const std::string& system) { return check(version, system); },
+        [this](hello_atom, const std::string& version, const std::string& system) {
+          return check(version, system);
+        },
         [this](const member_info& peer) { return link(peer); },
         [this](const roster& m) { connect_to(m); },
         [this](status_atom) { return status(); },
@@ -74,9 +76,9 @@ struct member_state {
     if (dials++ % dials_per_mention == 0)
       spdlog::info("joining the controller at {}:{}{}", options.join_host, options.join_port,
                    dials > 1 ? ": not there yet" : "");
-    connect(options.join_host, options.join_port,
-            [this](const caf::actor& peer) { greet(peer, true); },
-            [this] { self->delayed_send(self, redial, dial_atom::value); });
+    connect(
+        options.join_host, options.join_port, [this](const caf::actor& peer) { greet(peer, true); },
+        [this] { self->delayed_send(self, redial, dial_atom::value); });
   }
 
   /// Connects to the member that a process has published.
@@ -107,7 +109,8 @@ struct member_state {
 
   caf::result<hello_atom> check(const std::string& version, const std::string& system) const {
     if (system != options.system)
-      return refuse(fmt::format("this is the system '{}', not '{}': see [cluster] name", options.system, system));
+      return refuse(
+          fmt::format("this is the system '{}', not '{}': see [cluster] name", options.system, system));
     if (version != options.version)
       return refuse(fmt::format("this process runs version {}, the other {}: use one version throughout",
                                 options.version, version));
@@ -158,7 +161,8 @@ struct member_state {
   void send_roster() {
     roster m;
     for (auto& [life, p] : peers)
-      m.members.push_back({life, p.name, p.address, !p.ingesters.empty(), !p.workers.empty(), bool(p.reducer)});
+      m.members.push_back(
+          {life, p.name, p.address, !p.ingesters.empty(), !p.workers.empty(), bool(p.reducer)});
     for (auto& [life, p] : peers) self->send(p.member, m);
   }
 
@@ -166,7 +170,8 @@ struct member_state {
   /// smaller incarnation dials, so that there is one connection per pair.
   void connect_to(const roster& m) {
     for (auto& entry : m.members) {
-      bool ours = (!options.self.ingesters.empty() && entry.works) || (!options.self.workers.empty() && entry.reduces);
+      bool ours = (!options.self.ingesters.empty() && entry.works) ||
+                  (!options.self.workers.empty() && entry.reduces);
       bool theirs = (entry.ingests && !options.self.workers.empty()) || (entry.works && options.self.reducer);
       if (!(ours || theirs) || entry.life <= options.self.life || peers.contains(entry.life)) continue;
       addresses[entry.life] = entry;
@@ -187,8 +192,9 @@ struct member_state {
     auto& address = i->second.address;
     auto colon = address.rfind(':');
     auto port = static_cast<std::uint16_t>(std::stoul(address.substr(colon + 1)));
-    connect(address.substr(0, colon), port, [this](const caf::actor& peer) { greet(peer, false); },
-            [this, life] { self->delayed_send(self, redial, dial_atom::value, life.value); });
+    connect(
+        address.substr(0, colon), port, [this](const caf::actor& peer) { greet(peer, false); },
+        [this, life] { self->delayed_send(self, redial, dial_atom::value, life.value); });
   }
 
   void lose(const caf::down_msg& m) {
@@ -223,7 +229,8 @@ struct member_state {
   value status() const {
     value_list list;
     for (auto& [life, p] : peers) list.push_back(p.name);
-    return value_map{{"name", options.self.name}, {"address", options.self.address}, {"peers", std::move(list)}};
+    return value_map{
+        {"name", options.self.name}, {"address", options.self.address}, {"peers", std::move(list)}};
   }
 
   // -- state --------------------------------------------------------------------------------------------

@@ -14,11 +14,11 @@
 namespace dtranspose {
 
 struct member_options {
-  member_info self;       ///< but for `member` and `address`, which come with `announce`
-  std::string system;     ///< name of the cluster: processes of another are refused
-  std::string version;    ///< of the program: processes of another are refused
-  caf::actor controller;  ///< of this process; null: one is joined
-  std::string join_host;  ///< where the process with the controller is, without one of its own
+  member_info self;      ///< but for `member` and `address`, which come with `announce`
+  std::string system;    ///< name of the cluster: processes of another are refused
+  std::string version;   ///< of the program: processes of another are refused
+  caf::actor controller; ///< of this process; null: one is joined
+  std::string join_host; ///< where the process with the controller is, without one of its own
   std::uint16_t join_port = 0;
   /// Called when a peer refuses us for good: there is no use in going on.
   std::function<void(const std::string&)> refused;

@@ -271,16 +271,17 @@ struct processed {
 
 // -- inspection ---------------------------------------------------------------------------------------
 
-#define DTRANSPOSE_INSPECT(type, ...)                                                                   \
-  template <class Inspector>                                                                            \
-  typename Inspector::result_type inspect(Inspector& f, type& x) {                                      \
-    return f(caf::meta::type_name(#type), __VA_ARGS__);                                                 \
+#define DTRANSPOSE_INSPECT(type, ...)                                                                        \
+  template <class Inspector>                                                                                 \
+  typename Inspector::result_type inspect(Inspector& f, type& x) {                                           \
+    return f(caf::meta::type_name(#type), __VA_ARGS__);                                                      \
   }
 
 DTRANSPOSE_INSPECT(message_head, x.scan, x.gen, x.from)
 DTRANSPOSE_INSPECT(member_info::ingester, x.stream, x.handle)
 DTRANSPOSE_INSPECT(member_info::worker, x.name, x.tags, x.handle)
-DTRANSPOSE_INSPECT(member_info, x.life, x.name, x.address, x.member, x.assembler, x.reducer, x.ingesters, x.workers)
+DTRANSPOSE_INSPECT(member_info, x.life, x.name, x.address, x.member, x.assembler, x.reducer, x.ingesters,
+                   x.workers)
 DTRANSPOSE_INSPECT(roster::entry, x.life, x.name, x.address, x.ingests, x.works, x.reduces)
 DTRANSPOSE_INSPECT(roster, x.members)
 DTRANSPOSE_INSPECT(departed, x.life)

@@ -216,7 +216,9 @@ struct reducer_state {
     value_map m{{"armed", host.has_value()}, {"output", file ? file->path().string() : std::string()}};
     if (!file_trouble.empty()) m.set("error", file_trouble);
     if (host)
-      m.set("folded", host->folded()).set("duplicates", host->duplicates()).set("intervals", host->ended().intervals());
+      m.set("folded", host->folded())
+          .set("duplicates", host->duplicates())
+          .set("intervals", host->ended().intervals());
     return m;
   }
 

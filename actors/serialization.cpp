@@ -148,17 +148,29 @@ struct value_loader {
     std::uint8_t kind = 0;
     if (auto e = get(source, kind)) return e;
     switch (kind) {
-    case 0: x = value(); return caf::none;
-    case 1: return number<bool>(x);
-    case 2: return number<std::int64_t>(x);
-    case 3: return number<std::uint64_t>(x);
-    case 4: return real(x);
-    case 5: return text(x);
-    case 6: return bytes(x);
-    case 7: return read_array(x);
-    case 8: return list(x);
-    case 9: return map(x);
-    default: return bad("no such kind of value");
+    case 0:
+      x = value();
+      return caf::none;
+    case 1:
+      return number<bool>(x);
+    case 2:
+      return number<std::int64_t>(x);
+    case 3:
+      return number<std::uint64_t>(x);
+    case 4:
+      return real(x);
+    case 5:
+      return text(x);
+    case 6:
+      return bytes(x);
+    case 7:
+      return read_array(x);
+    case 8:
+      return list(x);
+    case 9:
+      return map(x);
+    default:
+      return bad("no such kind of value");
     }
   }
 

@@ -33,8 +33,7 @@ std::uint64_t receive(void* socket, zmq_msg_t& part) {
 
 } // namespace
 
-pull_rate bare_pull(const std::string& url, std::uint64_t messages, double warm_up,
-                    int timeout_ms) {
+pull_rate bare_pull(const std::string& url, std::uint64_t messages, double warm_up, int timeout_ms) {
   using clock = std::chrono::steady_clock;
   std::unique_ptr<void, end_context> context(zmq_ctx_new());
   std::unique_ptr<void, close_socket> socket(zmq_socket(context.get(), ZMQ_PULL));

@@ -15,7 +15,8 @@ namespace dtranspose::benchmarks {
 child_process::child_process(std::vector<std::string> arguments) {
   auto program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / arguments.at(0);
   int ends[2], input[2];
-  if (pipe2(ends, O_CLOEXEC) != 0 || pipe2(input, O_CLOEXEC) != 0) throw std::runtime_error(std::string("pipe: ") + std::strerror(errno));
+  if (pipe2(ends, O_CLOEXEC) != 0 || pipe2(input, O_CLOEXEC) != 0)
+    throw std::runtime_error(std::string("pipe: ") + std::strerror(errno));
   std::vector<char*> argv;
   for (auto& a : arguments) argv.push_back(a.data());
   argv.push_back(nullptr);
@@ -49,7 +50,8 @@ std::string child_process::read_line() {
 
 void child_process::write_line(const std::string& line) {
   auto text = line + "\n";
-  if (write(in_, text.data(), text.size()) < 0) throw std::runtime_error(std::string("write: ") + std::strerror(errno));
+  if (write(in_, text.data(), text.size()) < 0)
+    throw std::runtime_error(std::string("write: ") + std::strerror(errno));
 }
 
 int child_process::wait() {

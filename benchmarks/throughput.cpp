@@ -16,6 +16,7 @@
 #include "bare_pull.hpp"
 #include "child_process.hpp"
 #include "instrument/fitting_map.hpp"
+#include "runtime/allocator.hpp"
 #include "runtime/inquiry.hpp"
 #include "runtime/node.hpp"
 
@@ -46,8 +47,9 @@ summary summarise(std::vector<double> v) {
 
 /// The sender; it listens before this returns, and sends when it is told to.
 std::unique_ptr<child_process> start_sender(const workload& w, std::string& url) {
-  auto sender = std::make_unique<child_process>(std::vector<std::string>{
-      "bare_sender", "--url", "tcp://127.0.0.1:*", "--size", std::to_string(w.size), "--frames", std::to_string(w.frames), "--wait"});
+  auto sender = std::make_unique<child_process>(
+      std::vector<std::string>{"bare_sender", "--url", "tcp://127.0.0.1:*", "--size", std::to_string(w.size),
+                               "--frames", std::to_string(w.frames), "--wait"});
   auto line = sender->read_line();
   if (!line.starts_with("ready ")) throw std::runtime_error("the sender does not listen: " + line);
   url = line.substr(6);
@@ -88,7 +90,8 @@ double pipeline_rate(const workload& w, const std::string& analysis, std::uint32
     }
     if (p.completed_events == p.total_events) {
       sender->wait();
-      if (p.fates[analysis == "none" ? "empty" : "folded"] < w.frames) throw std::runtime_error("not all events were mapped");
+      if (p.fates[analysis == "none" ? "empty" : "folded"] < w.frames)
+        throw std::runtime_error("not all events were mapped");
       return static_cast<double>(p.total_events - warm) / std::chrono::duration<double>(now - start).count();
     }
     if (p.finished) throw std::runtime_error("the scan " + p.state + ": " + p.trouble);
@@ -112,8 +115,10 @@ int main(int argc, char** argv) {
   app.add_option("--json", json_file, "write the figures to this file");
   CLI11_PARSE(app, argc, argv);
   spdlog::set_level(spdlog::level::warn);
+  keep_freed_memory(); // for bare libzmq as well: it gains as much
   try {
-    fmt::print("{:>9}  {:<22} {:>12} {:>9}   ratio to bare: min / median / max of {} runs\n", "bytes", "what", "events/s", "GB/s", runs);
+    fmt::print("{:>9}  {:<22} {:>12} {:>9}   ratio to bare: min / median / max of {} runs\n", "bytes", "what",
+               "events/s", "GB/s", runs);
     auto rows = nlohmann::json::array();
     for (auto w : workloads) {
       if (!sizes.empty() && std::find(sizes.begin(), sizes.end(), w.size) == sizes.end()) continue;
@@ -131,7 +136,9 @@ int main(int argc, char** argv) {
         auto ratio = ratios ? summarise(*ratios) : summary{1, 1, 1};
         fmt::print("{:>9}  {:<22} {:>12.0f} {:>9.2f}   {:.2f} / {:.2f} / {:.2f}\n", w.size, what, rate.median,
                    rate.median * static_cast<double>(w.size) * 1e-9, ratio.least, ratio.median, ratio.most);
-        rows.push_back({{"bytes", w.size}, {"what", what}, {"events_per_second", rates},
+        rows.push_back({{"bytes", w.size},
+                        {"what", what},
+                        {"events_per_second", rates},
                         {"ratio", {ratio.least, ratio.median, ratio.most}}});
       };
       row("bare libzmq", bare, nullptr);

@@ -146,9 +146,9 @@ struct plugin_entry {
 } // namespace dtranspose
 
 /// Makes `analysis_class` the analysis of a shared object.
-#define DTRANSPOSE_ANALYSIS(analysis_class)                                                             \
-  extern "C" __attribute__((visibility("default"))) dtranspose::plugin_entry dtranspose_plugin();       \
-  extern "C" dtranspose::plugin_entry dtranspose_plugin() {                                             \
-    return {dtranspose::plugin_contract_version,                                                        \
-            []() -> dtranspose::analysis* { return new analysis_class(); }};                            \
+#define DTRANSPOSE_ANALYSIS(analysis_class)                                                                  \
+  extern "C" __attribute__((visibility("default"))) dtranspose::plugin_entry dtranspose_plugin();            \
+  extern "C" dtranspose::plugin_entry dtranspose_plugin() {                                                  \
+    return {dtranspose::plugin_contract_version,                                                             \
+            []() -> dtranspose::analysis* { return new analysis_class(); }};                                 \
   }

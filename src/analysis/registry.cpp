@@ -67,8 +67,7 @@ std::string listed(const Range& range, NameOf name_of) {
 }
 
 /// The written form that analyses read. Throws std::runtime_error where there is none.
-std::string converted(const analysis& what, const parameter_description& p,
-                      const std::string& written) {
+std::string converted(const analysis& what, const parameter_description& p, const std::string& written) {
   auto refuse = [&](std::string_view wanted) {
     return std::runtime_error(fmt::format("analysis '{}': parameter '{}' is of type {}: '{}' is {}",
                                           what.name(), p.name, name_of(p.type), written, wanted));
@@ -103,14 +102,12 @@ std::shared_ptr<const analysis> load_analysis(const std::string& name_or_path) {
   for (auto& a : known)
     if (a->name() == name_or_path) return a;
   auto names = listed(known, [](auto& a) { return a->name(); });
-  throw std::runtime_error(
-      fmt::format("no analysis '{}'; built in: {}; plug-ins are named by their "
-                  "path, e.g. ./mine.so",
-                  name_or_path, names));
+  throw std::runtime_error(fmt::format("no analysis '{}'; built in: {}; plug-ins are named by their "
+                                       "path, e.g. ./mine.so",
+                                       name_or_path, names));
 }
 
-parameters complete_parameters(const analysis& what,
-                               const std::map<std::string, std::string>& set) {
+parameters complete_parameters(const analysis& what, const std::map<std::string, std::string>& set) {
   auto described = what.describe_parameters();
   parameters result;
   for (auto& p : described) result.set(p.name, p.initial);
@@ -119,8 +116,8 @@ parameters complete_parameters(const analysis& what,
     auto p = std::find_if(described.begin(), described.end(), same);
     if (p == described.end()) {
       auto known = listed(described, [](auto& d) -> auto& { return d.name; });
-      throw std::runtime_error(fmt::format("analysis '{}' has no parameter '{}'; it has {}",
-                                           what.name(), name, known.empty() ? "none" : known));
+      throw std::runtime_error(fmt::format("analysis '{}' has no parameter '{}'; it has {}", what.name(),
+                                           name, known.empty() ? "none" : known));
     }
     result.set(name, converted(what, *p, written));
   }

@@ -42,9 +42,9 @@ span_of_axis parse_span(std::string_view parameter, const std::string& written) 
   auto text = trimmed(written);
   if (text.empty()) return {};
   auto refuse = [&] {
-    return std::invalid_argument(fmt::format(
-        "parameter '{}': '{}' is no range of pixels; an example is 16:48 for pixels 16 to 47",
-        parameter, written));
+    return std::invalid_argument(
+        fmt::format("parameter '{}': '{}' is no range of pixels; an example is 16:48 for pixels 16 to 47",
+                    parameter, written));
   };
   auto colon = text.find(':');
   if (colon == text.npos) throw refuse();
@@ -75,9 +75,7 @@ class region {
 
   span_of_axis rows, columns;
 
-  std::string text() const {
-    return fmt::format("rows '{}', columns '{}'", rows_text_, columns_text_);
-  }
+  std::string text() const { return fmt::format("rows '{}', columns '{}'", rows_text_, columns_text_); }
 
  private:
   static void update(span_of_axis& range, std::string& text, std::string_view parameter,
@@ -102,8 +100,8 @@ struct rectangle {
 /// Throws std::runtime_error, naming shape and region, when the region is not inside of the image.
 rectangle place(const region& wanted, const image_view& image) {
   auto refuse = [&](std::string_view why) {
-    return std::runtime_error(fmt::format("region of {} {} an image of shape {}", wanted.text(),
-                                          why, shape_text(image.shape)));
+    return std::runtime_error(
+        fmt::format("region of {} {} an image of shape {}", wanted.text(), why, shape_text(image.shape)));
   };
   rectangle r;
   auto dimensions = image.shape.size();
@@ -117,8 +115,7 @@ rectangle place(const region& wanted, const image_view& image) {
     std::swap(r.rows, r.columns);
     std::swap(rows, columns);
   }
-  if (r.planes == 0 || !rows.fits(r.rows) || !columns.fits(r.columns))
-    throw refuse("is not inside of");
+  if (r.planes == 0 || !rows.fits(r.rows) || !columns.fits(r.columns)) throw refuse("is not inside of");
   r.row = rows.begin;
   r.end_row = rows.end_in(r.rows);
   r.column = columns.begin;
@@ -151,8 +148,7 @@ class gatherer {
   /// Holds the sum of 256 pixels, of the fewest bytes where that makes a loop faster.
   using block_sum = std::conditional_t<
       sizeof(T) == 8, int128,
-      std::conditional_t<sizeof(T) == 4,
-                         std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>,
+      std::conditional_t<sizeof(T) == 4, std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>,
                          std::conditional_t<std::is_signed_v<T>, std::int32_t, std::uint32_t>>>;
 
   template <std::size_t n>
@@ -225,8 +221,7 @@ class gatherer<T> {
   static constexpr double infinity = std::numeric_limits<double>::infinity();
 
   double sum_[lanes] = {}, error_[lanes] = {}, nans_[lanes] = {};
-  double lowest_[lanes] = {infinity, infinity, infinity, infinity,
-                           infinity, infinity, infinity, infinity};
+  double lowest_[lanes] = {infinity, infinity, infinity, infinity, infinity, infinity, infinity, infinity};
   double highest_[lanes] = {-infinity, -infinity, -infinity, -infinity,
                             -infinity, -infinity, -infinity, -infinity};
 };
@@ -247,8 +242,7 @@ statistics gather(const image_view& image, const rectangle& r) {
     for (auto row = r.row; row < r.end_row;) {
       auto at = plane * r.rows + row;
       // Rows that follow one another in memory are taken at once.
-      auto together =
-          whole_rows ? std::min(r.end_row - row, rows_per_blob - at % rows_per_blob) : 1;
+      auto together = whole_rows ? std::min(r.end_row - row, rows_per_blob - at % rows_per_blob) : 1;
       gathered.add(row_at(image, at, rows_per_blob, row_bytes) + r.column * sizeof(T),
                    together * (r.end_column - r.column));
       row += together;

@@ -24,9 +24,7 @@ struct image_form {
   std::vector<std::size_t> shape;
 
   bool operator==(const image_form&) const = default;
-  std::string text() const {
-    return fmt::format("shape {} of {}", shape_text(shape), name_of(type));
-  }
+  std::string text() const { return fmt::format("shape {} of {}", shape_text(shape), name_of(type)); }
   std::size_t pixels() const {
     std::size_t product = 1;
     for (auto extent : shape) product *= extent;
@@ -35,15 +33,14 @@ struct image_form {
 };
 
 std::runtime_error other_form(const image_form& found, const image_form& first) {
-  return std::runtime_error(fmt::format("an image of {}, but the first of the scan was of {}",
-                                        found.text(), first.text()));
+  return std::runtime_error(
+      fmt::format("an image of {}, but the first of the scan was of {}", found.text(), first.text()));
 }
 
 /// What images of T are summed in.
 template <class T>
-using sum_of =
-    std::conditional_t<std::is_floating_point_v<T>, double,
-                       std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>>;
+using sum_of = std::conditional_t<std::is_floating_point_v<T>, double,
+                                  std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>>;
 
 dtype sum_type(dtype pixels) {
   return visit_dtype(pixels, []<class T>(T) { return dtype_for<sum_of<T>>(); });
@@ -130,8 +127,7 @@ void add_compensated(double* sums, double* errors, const std::byte* pixels, std:
 class accumulator {
  public:
   explicit accumulator(image_form form) : form_(std::move(form)), pixels_(form_.pixels()) {
-    visit_sum(form_.type,
-              [this](auto zero) { sums<decltype(zero)>() = plane<decltype(zero)>(pixels_); });
+    visit_sum(form_.type, [this](auto zero) { sums<decltype(zero)>() = plane<decltype(zero)>(pixels_); });
     if (is_real()) errors_ = plane<double>(pixels_);
   }
 
@@ -200,9 +196,8 @@ class accumulator {
       for (auto& blob : image.blobs) {
         auto n = blob.size() / sizeof(T);
         if (overflows<T>(sums<T>().data() + first, blob.data(), n))
-          throw std::runtime_error(
-              fmt::format("the sum of a pixel leaves the range of {} after {} images",
-                          name_of(dtype_for<T>()), frames_));
+          throw std::runtime_error(fmt::format("the sum of a pixel leaves the range of {} after {} images",
+                                               name_of(dtype_for<T>()), frames_));
         first += n;
       }
     }
@@ -228,8 +223,7 @@ class accumulator {
 
   image_form form_;
   std::size_t pixels_;
-  std::tuple<plane<std::uint64_t>, plane<std::int64_t>, plane<double>>
-      sums_;             ///< one of them is used
+  std::tuple<plane<std::uint64_t>, plane<std::int64_t>, plane<double>> sums_; ///< one of them is used
   plane<double> errors_; ///< what rounding took from the sums
   std::uint64_t frames_ = 0;
 };

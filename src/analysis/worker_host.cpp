@@ -32,7 +32,8 @@ void append(std::vector<slot_run>& runs, event_number event, slot_index first_sl
 void worker_host::process(const joined_batch& batch, bool tick, mapped_batch& out) {
   views_.clear();
   for (auto& e : batch.events)
-    views_.emplace_back(e.number, std::span(batch.entries).subspan(e.first_entry, e.entries), names_, e.missing);
+    views_.emplace_back(e.number, std::span(batch.entries).subspan(e.first_entry, e.entries), names_,
+                        e.missing);
   for (std::size_t done = 0; done < views_.size();) {
     answers_.clear();
     std::string cause;
@@ -49,13 +50,16 @@ void worker_host::process(const joined_batch& batch, bool tick, mapped_batch& ou
     if (done == views_.size()) return;
     // The first event without an answer is the one that threw; the others are tried on their own.
     auto& e = batch.events[done++];
-    out.failed.push_back({{{e.number, 1, 1}, e.first_slot, e.slots}, threw ? cause : "the analysis gave no answer"});
+    out.failed.push_back(
+        {{{e.number, 1, 1}, e.first_slot, e.slots}, threw ? cause : "the analysis gave no answer"});
   }
 }
 
 void worker_host::take(const joined_event& e, answer a, mapped_batch& out) {
   switch (a.what()) {
-  case answer::kind::nothing: append(out.empty, e.number, e.first_slot, e.slots); return;
+  case answer::kind::nothing:
+    append(out.empty, e.number, e.first_slot, e.slots);
+    return;
   case answer::kind::result:
     out.mapped.push_back({{{e.number, 1, 1}, e.first_slot, e.slots}, {}, std::move(a.content()), false});
     return;

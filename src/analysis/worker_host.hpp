@@ -53,8 +53,8 @@ class worker_host {
   stream_names names_;
   std::vector<slot_run> deferred_;
   std::uint64_t deferred_events_ = 0;
-  std::vector<event> views_;     ///< of the batch in hand
-  std::vector<answer> answers_;  ///< kept for their storage
+  std::vector<event> views_;    ///< of the batch in hand
+  std::vector<answer> answers_; ///< kept for their storage
 };
 
 /// Appends one event's slots to runs, joining what goes on in step.

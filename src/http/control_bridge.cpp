@@ -19,13 +19,18 @@ constexpr auto short_patience = std::chrono::seconds(5);
 int status_of(const caf::error& error) {
   if (error == caf::sec::request_timeout) return 504;
   switch (code_of(error).value_or(ec::none)) {
-  case ec::malformed: return 422;
+  case ec::malformed:
+    return 422;
   case ec::unavailable:
   case ec::bad_analysis:
-  case ec::refused: return 400;
-  case ec::superseded: return 409;
-  case ec::timed_out: return 504;
-  default: return 500;
+  case ec::refused:
+    return 400;
+  case ec::superseded:
+    return 409;
+  case ec::timed_out:
+    return 504;
+  default:
+    return 500;
   }
 }
 
@@ -40,18 +45,22 @@ http_answer control_bridge::ask(std::chrono::nanoseconds patience,
   http_answer answer;
   self->request(controller_, patience, std::move(question)...)
       .receive([&](const Answer& a) { answer.body = to_body(a); },
-               [&](const caf::error& e) { answer = {status_of(e), error_body(text_of(e))}; });
+               [&](const caf::error& e) {
+                 answer = {status_of(e), error_body(text_of(e))};
+               });
   return answer;
 }
 
 http_answer control_bridge::set_sequence(std::string_view body, bool all_wrap) {
   // Reducer, workers, assemblers and ingesters are armed one after the other.
-  return ask<std::string>(4 * arming_ + short_patience, [](auto& id) { return nlohmann::json(id).dump(); },
-                          dtranspose::set_sequence{std::string(body), all_wrap});
+  return ask<std::string>(
+      4 * arming_ + short_patience, [](auto& id) { return nlohmann::json(id).dump(); },
+      dtranspose::set_sequence{std::string(body), all_wrap});
 }
 
 http_answer control_bridge::sequence() {
-  return ask<std::string>(short_patience, [](auto& json) { return json; }, sequence_atom::value);
+  return ask<std::string>(
+      short_patience, [](auto& json) { return json; }, sequence_atom::value);
 }
 
 http_answer control_bridge::progress() {
@@ -78,7 +87,8 @@ http_answer control_bridge::status() { return ask<value>(short_patience, json_of
 http_answer control_bridge::ledger() { return ask<value>(short_patience, json_of, ledger_atom::value); }
 
 http_answer control_bridge::stop() {
-  return ask<bool>(short_patience, [](bool) { return std::string("null"); }, stop_atom::value);
+  return ask<bool>(
+      short_patience, [](bool) { return std::string("null"); }, stop_atom::value);
 }
 
 } // namespace dtranspose

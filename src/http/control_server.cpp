@@ -106,12 +106,8 @@ class connection : public httplib::Stream {
     return static_cast<ssize_t>(size);
   }
 
-  void get_remote_ip_and_port(std::string& ip, int& port) const override {
-    name(::getpeername, ip, port);
-  }
-  void get_local_ip_and_port(std::string& ip, int& port) const override {
-    name(::getsockname, ip, port);
-  }
+  void get_remote_ip_and_port(std::string& ip, int& port) const override { name(::getpeername, ip, port); }
+  void get_local_ip_and_port(std::string& ip, int& port) const override { name(::getsockname, ip, port); }
   socket_t socket() const override { return socket_; }
 
  private:
@@ -234,19 +230,16 @@ std::optional<bool> bool_of(std::string text) {
   return std::nullopt;
 }
 
-http_answer set_sequence(control_interface& system, const control_request& request,
-                         string_view body) {
+http_answer set_sequence(control_interface& system, const control_request& request, string_view body) {
   auto given = request.http.get_param_value_count("all_wrap");
   auto written = given > 0 ? request.http.get_param_value("all_wrap", given - 1) : "true";
   auto all_wrap = bool_of(written);
-  if (!all_wrap)
-    return {422, error_body("all_wrap: \"" + written + "\" is neither true nor false")};
+  if (!all_wrap) return {422, error_body("all_wrap: \"" + written + "\" is neither true nor false")};
   return system.set_sequence(body, *all_wrap);
 }
 
 http_answer post_mapping(control_interface& system, const control_request& request) {
-  return set_sequence(system, request,
-                      R"({"parts":{"main":)" + request.body + R"(},"sequence":["main"]})");
+  return set_sequence(system, request, R"({"parts":{"main":)" + request.body + R"(},"sequence":["main"]})");
 }
 
 constexpr route routes[] = {
@@ -294,11 +287,11 @@ bool has_body(const httplib::Request& request) {
 
 /// Reads the body of a request, or says why not. A POST that announces none has none: the library
 /// would wait for the end of the connection.
-std::optional<http_answer> read_body(const httplib::Request& request,
-                                     const httplib::ContentReader* reader, std::string& body) {
+std::optional<http_answer> read_body(const httplib::Request& request, const httplib::ContentReader* reader,
+                                     std::string& body) {
   if (!reader || !has_body(request)) return std::nullopt;
-  http_answer too_large{
-      413, error_body("a body may have up to " + std::to_string(http_body_limit) + " bytes")};
+  http_answer too_large{413,
+                        error_body("a body may have up to " + std::to_string(http_body_limit) + " bytes")};
   if (request.get_header_value<std::uint64_t>("Content-Length") > http_body_limit) return too_large;
   if (request.is_multipart_form_data())
     return http_answer{415, error_body("send the JSON itself, not a form")};
@@ -348,8 +341,8 @@ http_answer answer_of(const route& route, control_interface& system, const httpl
   }
 }
 
-void answer_request(control_interface& system, const httplib::Request& request,
-                    httplib::Response& response, const httplib::ContentReader* reader) {
+void answer_request(control_interface& system, const httplib::Request& request, httplib::Response& response,
+                    const httplib::ContentReader* reader) {
   string_view target = request.target;
   auto path = target.substr(0, target.find('?'));
   string_view method = request.method == "HEAD" ? "GET" : string_view(request.method);
@@ -429,9 +422,7 @@ class control_server::listener : public httplib::Server {
   /// bodies of what it does not know without a limit.
   void add_handlers() {
     auto with_body = [this](const httplib::Request& request, httplib::Response& response,
-                            const httplib::ContentReader& reader) {
-      handle(request, response, &reader);
-    };
+                            const httplib::ContentReader& reader) { handle(request, response, &reader); };
     auto without = [this](const httplib::Request& request, httplib::Response& response) {
       handle(request, response, nullptr);
     };
@@ -442,8 +433,7 @@ class control_server::listener : public httplib::Server {
     Patch(only_path, with_body);
     Delete(only_path, with_body);
     set_error_handler([](const httplib::Request&, httplib::Response& response) {
-      if (response.body.empty())
-        answer_json(response, {response.status, error_body("Bad Request")});
+      if (response.body.empty()) answer_json(response, {response.status, error_body("Bad Request")});
     });
   }
 
@@ -465,8 +455,7 @@ class control_server::listener : public httplib::Server {
   bool process_and_close_socket(socket_t socket) override {
     connection stream(socket, state_);
     bool closed = false, good = true;
-    for (bool first = true; !closed && !state_.stopping && stream.wait_for_request(first);
-         first = false) {
+    for (bool first = true; !closed && !state_.stopping && stream.wait_for_request(first); first = false) {
       bool last = state_.waiting > 0;
       partly_unread = true;
       good = process_request(stream, last, closed, prepare);

@@ -62,8 +62,7 @@ std::size_t elements_of(const generated_frames& what) {
 /// Memory of images, by pattern. An image is given back from whatever thread drops it.
 class frame_generator::pixel_pool {
  public:
-  explicit pixel_pool(const generated_frames& what)
-      : size_(elements_of(what) * size_of(what.type)) {
+  explicit pixel_pool(const generated_frames& what) : size_(elements_of(what) * size_of(what.type)) {
     for (std::size_t i = 0; i < patterns; ++i) {
       noise_[i] = std::make_unique<std::byte[]>(size_);
       fill_with_noise(noise_[i].get(), elements_of(what), what.type, what.seed * patterns + i);
@@ -142,10 +141,9 @@ std::optional<stream_data> frame_generator::next() {
 
 stream_data frame_generator::make_image(std::uint64_t frame) {
   std::string header;
-  write_stins_image(header, what_.first_message_number + frame + 1,
-                    {frame, what_.shape, name_of(what_.type)}, realtime_ns());
-  return stream_data(std::make_unique<generated_image>(std::move(header), pool_, frame),
-                     stins_type_tag);
+  write_stins_image(header, what_.first_message_number + frame + 1, {frame, what_.shape, name_of(what_.type)},
+                    realtime_ns());
+  return stream_data(std::make_unique<generated_image>(std::move(header), pool_, frame), stins_type_tag);
 }
 
 std::vector<std::byte> frame_generator::expected_pixels(std::uint64_t frame) const {

@@ -72,8 +72,8 @@ zmq::message_t lend(const stream_data& message, const frame& part,
 class instrument::outlet {
  public:
   explicit outlet(const instrument_options& options)
-      : socket_(context_, options.kind == instrument_socket::push ? zmq::socket_type::push
-                                                                  : zmq::socket_type::xpub) {
+      : socket_(context_,
+                options.kind == instrument_socket::push ? zmq::socket_type::push : zmq::socket_type::xpub) {
     socket_.set(zmq::sockopt::linger, 0);
     socket_.set(zmq::sockopt::sndhwm, options.send_high_water_mark);
     socket_.set(zmq::sockopt::sndtimeo, stop_check_ms);
@@ -151,8 +151,8 @@ class pace {
     if (stop.stop_requested()) return false;
     if (interval_ == 0) return true;
     using seconds = std::chrono::duration<double>;
-    auto due = start_ + std::chrono::duration_cast<clock::duration>(
-                            seconds(static_cast<double>(n) * interval_));
+    auto due =
+        start_ + std::chrono::duration_cast<clock::duration>(seconds(static_cast<double>(n) * interval_));
     if (clock::now() >= due) return true;
     std::unique_lock lock(mutex_);
     wakes_.wait_until(lock, stop, due, [] { return false; });

@@ -94,8 +94,8 @@ bool assigner::bind_constraints(const map_part& part) {
 bool assigner::everyone_has_credit(const map_part& part) {
   for (auto& row : part.rows) {
     auto slot = row.slots[in_part_];
-    bool ready = for_each_virtual_worker(
-        *map_, part, slot, several_[slot.shape], [this](auto& vw, std::uint32_t) {
+    bool ready =
+        for_each_virtual_worker(*map_, part, slot, several_[slot.shape], [this](auto& vw, std::uint32_t) {
           if (!vw.everyone) return true;
           for (auto member : pools_[vw.tags].members)
             if (!workers_[member].has_credit()) {
@@ -154,17 +154,16 @@ void assigner::collect(const map_part& part, bound_event& out) {
   for (auto& row : part.rows) {
     auto slot = row.slots[in_part_];
     if (slot.shape != trigger_map::no_frame) out.read |= bit(row.stream);
-    for_each_virtual_worker(
-        *map_, part, slot, several_[slot.shape], [&](auto& vw, std::uint32_t constraint) {
-          auto& seen = vw.everyone ? pools_[vw.tags].event_stamp : slot_stamps_[constraint];
-          bool new_slot = seen != stamp;
-          seen = stamp;
-          if (vw.everyone)
-            for (auto member : pools_[vw.tags].members) add_target(out, member, row.stream, new_slot);
-          else
-            add_target(out, bindings_[constraint], row.stream, new_slot);
-          return true;
-        });
+    for_each_virtual_worker(*map_, part, slot, several_[slot.shape], [&](auto& vw, std::uint32_t constraint) {
+      auto& seen = vw.everyone ? pools_[vw.tags].event_stamp : slot_stamps_[constraint];
+      bool new_slot = seen != stamp;
+      seen = stamp;
+      if (vw.everyone)
+        for (auto member : pools_[vw.tags].members) add_target(out, member, row.stream, new_slot);
+      else
+        add_target(out, bindings_[constraint], row.stream, new_slot);
+      return true;
+    });
   }
   std::uint16_t slots = 0;
   for (auto& target : out.targets) {

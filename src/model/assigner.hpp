@@ -66,7 +66,7 @@ class assigner {
     std::uint64_t granted = 0;
     std::uint64_t given = 0;
     std::uint64_t processed = 0;
-    std::uint32_t target = 0;     ///< place in the event being bound, valid for `event_stamp`
+    std::uint32_t target = 0; ///< place in the event being bound, valid for `event_stamp`
     std::uint64_t event_stamp = 0;
     bool has_credit() const { return given < granted; }
     std::uint64_t in_hand() const { return given - std::min(given, processed); }
@@ -76,7 +76,7 @@ class assigner {
   struct pool {
     std::vector<std::uint32_t> members;
     std::uint32_t turn = unbound;
-    std::uint32_t left = 0; ///< bindings until the turn passes on
+    std::uint32_t left = 0;    ///< bindings until the turn passes on
     std::uint64_t to_bind = 0; ///< constraints of the map that are still to be bound here
     std::uint64_t event_stamp = 0;
   };
@@ -93,12 +93,12 @@ class assigner {
   std::shared_ptr<const trigger_map> map_;
   std::uint32_t longest_run_;
   std::vector<worker> workers_;
-  std::vector<pool> pools_;                 ///< by tag set
-  std::vector<bool> several_;               ///< by shape: has more than one constraint
-  std::vector<std::uint32_t> bindings_;     ///< of the part instance in hand: constraint -> worker
-  std::vector<std::uint64_t> slot_stamps_;  ///< by constraint: event in which it got its slot
-  std::size_t instance_ = 0;                ///< place in the sequence
-  std::uint64_t in_part_ = 0;               ///< event within the part
+  std::vector<pool> pools_;                ///< by tag set
+  std::vector<bool> several_;              ///< by shape: has more than one constraint
+  std::vector<std::uint32_t> bindings_;    ///< of the part instance in hand: constraint -> worker
+  std::vector<std::uint64_t> slot_stamps_; ///< by constraint: event in which it got its slot
+  std::size_t instance_ = 0;               ///< place in the sequence
+  std::uint64_t in_part_ = 0;              ///< event within the part
   std::uint64_t next_event_ = 0;
   std::optional<worker_index> waits_for_;
 };

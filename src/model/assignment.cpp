@@ -24,8 +24,8 @@ void assignment_batch::add(const bound_event& event, const std::vector<process_i
     auto& last = last_run_[target.worker.value];
     if (last > 0) {
       auto& run = runs[last - 1];
-      if (run.first_slot == target.first_slot && run.slots == target.slots &&
-          run.streams == target.streams && run.events.extend(event.number))
+      if (run.first_slot == target.first_slot && run.slots == target.slots && run.streams == target.streams &&
+          run.events.extend(event.number))
         continue;
     }
     runs.push_back({{event.number, 1, 1}, target.worker, target.first_slot, target.slots, target.streams});

@@ -34,8 +34,7 @@ struct worker_run {
 /// Gathers bound events into runs for every stream and every worker process.
 class assignment_batch {
  public:
-  assignment_batch(std::size_t streams, std::size_t processes)
-      : streams_(streams), processes_(processes) {}
+  assignment_batch(std::size_t streams, std::size_t processes) : streams_(streams), processes_(processes) {}
 
   /// `process_of` gives the process of each worker, by its index.
   void add(const bound_event& event, const std::vector<process_index>& process_of);

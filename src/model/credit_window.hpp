@@ -20,8 +20,9 @@ class credit_window {
     average(event_bytes_, static_cast<double>(bytes) / static_cast<double>(events));
     auto by_time = work_ahead / std::max(event_time_, 1.0);
     auto by_memory = static_cast<double>(memory_) / std::max(event_bytes_, 1.0);
+    auto by_cache = std::max(bytes_ahead / std::max(event_bytes_, 1.0), fewest_large);
     auto wanted = static_cast<std::uint64_t>(
-        std::clamp(std::min(by_time, by_memory), double{smallest}, double{largest}));
+        std::clamp(std::min({by_time, by_memory, by_cache}), double{smallest}, double{largest}));
     // It grows only while it is used up: events that are bound long before they come cannot go elsewhere.
     auto larger = events * 4 >= window_ ? window_ * 2 : window_;
     window_ = std::min(wanted, larger);
@@ -35,6 +36,10 @@ class credit_window {
 
   /// Work that a worker has in hand, in ns: what a slow event makes others wait for.
   static constexpr double work_ahead = 20e6;
+  /// Bytes that a worker has in hand: more only takes them out of the processor's caches.
+  static constexpr double bytes_ahead = 4 << 20;
+  /// However large events are, so many of them keep a worker busy.
+  static constexpr double fewest_large = 4;
   /// A worker that is given one event at a time would wait a round trip for each.
   static constexpr std::uint64_t smallest = 2;
   /// Beyond this a batch gains nothing and caches lose.

@@ -1,21 +1,29 @@
 #include "error.hpp"
 
 #include <caf/atom.hpp>
-#include <caf/message.hpp>
 #include <caf/make_message.hpp>
+#include <caf/message.hpp>
 
 namespace dtranspose {
 
 std::string to_string(ec code) {
   switch (code) {
-  case ec::none: return "none";
-  case ec::malformed: return "malformed";
-  case ec::unavailable: return "unavailable";
-  case ec::refused: return "refused";
-  case ec::bad_analysis: return "bad analysis";
-  case ec::file_error: return "file error";
-  case ec::timed_out: return "timed out";
-  case ec::superseded: return "superseded";
+  case ec::none:
+    return "none";
+  case ec::malformed:
+    return "malformed";
+  case ec::unavailable:
+    return "unavailable";
+  case ec::refused:
+    return "refused";
+  case ec::bad_analysis:
+    return "bad analysis";
+  case ec::file_error:
+    return "file error";
+  case ec::timed_out:
+    return "timed out";
+  case ec::superseded:
+    return "superseded";
   }
   return "unknown";
 }

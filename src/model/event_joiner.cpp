@@ -39,7 +39,8 @@ void event_joiner::expect(std::size_t worker, const worker_run& run, dispatch_id
   for (std::uint32_t i = 0; i < run.events.count; ++i) {
     auto place = node_of(run.events.at(i));
     auto& n = nodes_[place];
-    n.targets.push_back({static_cast<std::uint32_t>(worker), run.first_slot, run.slots, run.streams, dispatch});
+    n.targets.push_back(
+        {static_cast<std::uint32_t>(worker), run.first_slot, run.slots, run.streams, dispatch});
     ++n.open_targets;
     queues_[worker].nodes.push_back(place);
   }
@@ -56,7 +57,8 @@ void event_joiner::add(stream_index stream, const outgoing_entry& entry) {
   n.arrived |= bit(stream);
   if (entry.missing) {
     n.missing |= bit(stream);
-    auto at = std::partition_point(n.reasons.begin(), n.reasons.end(), [&](auto& r) { return r.first < stream; });
+    auto at =
+        std::partition_point(n.reasons.begin(), n.reasons.end(), [&](auto& r) { return r.first < stream; });
     n.reasons.insert(at, {stream, *entry.missing});
   } else {
     n.data[stream.value] = entry.data;
@@ -103,7 +105,8 @@ void event_joiner::hand_over(std::size_t worker, node& n, const target& t) {
     }
   }
   auto entries = static_cast<std::uint32_t>(batch.entries.size()) - first;
-  batch.events.push_back({n.number, t.first_slot, t.slots, t.dispatch, first, entries, t.streams & n.missing});
+  batch.events.push_back(
+      {n.number, t.first_slot, t.slots, t.dispatch, first, entries, t.streams & n.missing});
 }
 
 /// Appends an event's slots, with the reason, to the last of the list where they go on alike.
@@ -124,7 +127,8 @@ missing_data event_joiner::reason_for(const node& n, stream_mask streams) const 
   for (auto& [stream, reason] : n.reasons) {
     if (!(streams & bit(stream))) continue;
     why.how = std::max(why.how, reason.how);
-    why.cause += fmt::format("{}stream '{}': {}", why.cause.empty() ? "" : "; ", names_[stream.value], reason.cause);
+    why.cause +=
+        fmt::format("{}stream '{}': {}", why.cause.empty() ? "" : "; ", names_[stream.value], reason.cause);
   }
   return why;
 }

@@ -62,7 +62,9 @@ class event_joiner {
   /// What was handed over although a stream's data is missing.
   std::vector<unmappable>& handed_over_in_part() { return in_part_; }
   /// Events of a worker that were given up since it was last asked: they return credit too.
-  std::uint64_t take_given_up_events(std::size_t worker) { return std::exchange(queues_[worker].given_up, 0); }
+  std::uint64_t take_given_up_events(std::size_t worker) {
+    return std::exchange(queues_[worker].given_up, 0);
+  }
 
   /// Events that are expected or begun and not handed over.
   std::size_t open() const { return index_.size(); }
@@ -84,7 +86,7 @@ class event_joiner {
     stream_mask missing = 0; ///< tombstone
     std::uint32_t open_targets = 0;
     std::vector<target> targets;
-    std::vector<stream_data> data; ///< by stream
+    std::vector<stream_data> data;                              ///< by stream
     std::vector<std::pair<stream_index, missing_data>> reasons; ///< of the missing, by stream
   };
 

@@ -85,9 +85,7 @@ class stream_data {
 
   /// Name of the wire format, e.g. `STINS`.
   std::string_view type() const { return owner_ ? owner_->type_ : std::string_view(); }
-  std::span<const frame> frames() const {
-    return owner_ ? owner_->frames_ : std::span<const frame>();
-  }
+  std::span<const frame> frames() const { return owner_ ? owner_->frames_ : std::span<const frame>(); }
   /// Sum of the sizes of the frames.
   std::size_t bytes() const {
     std::size_t sum = 0;

@@ -62,8 +62,8 @@ class ledger {
 
  private:
   struct open_event {
-    std::uint64_t open = 0; ///< a bit for each of the first 64 slots that is open
-    std::uint32_t more = 0; ///< open slots beyond those, listed in more_
+    std::uint64_t open = 0;  ///< a bit for each of the first 64 slots that is open
+    std::uint32_t more = 0;  ///< open slots beyond those, listed in more_
     std::uint32_t cause = 0; ///< place in causes_
     fate worst = fate::discarded;
     bool over() const { return open == 0 && more == 0; }
@@ -78,7 +78,7 @@ class ledger {
   std::uint64_t events_;
   std::uint64_t opened_ = 0;
   std::uint64_t ended_ = 0;
-  std::deque<open_event> open_; ///< events base_..opened_-1
+  std::deque<open_event> open_;                     ///< events base_..opened_-1
   std::map<std::uint64_t, std::vector<bool>> more_; ///< by event: open slots from the 65th on
   std::uint64_t base_ = 0;
   bool closed_ = false; ///< what was not opened has ended

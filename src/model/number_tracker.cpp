@@ -12,9 +12,12 @@ number_tracker::decision number_tracker::counted(decision d) {
 number_tracker::decision number_tracker::take(const entry_numbers& numbers,
                                               std::vector<missing_run>& missing) {
   switch (numbers.kind) {
-  case entry_kind::start: return counted(take_start(numbers, missing));
-  case entry_kind::data: return counted(take_data(numbers, missing));
-  case entry_kind::end: break;
+  case entry_kind::start:
+    return counted(take_start(numbers, missing));
+  case entry_kind::data:
+    return counted(take_data(numbers, missing));
+  case entry_kind::end:
+    break;
   }
   return counted(take_end(numbers, missing));
 }
@@ -108,8 +111,10 @@ number_tracker::decision number_tracker::take_end(const entry_numbers& numbers,
   }();
   // An end that lies behind a leap confirms it.
   if (leap_) {
-    if (!announced || *announced > *leap_) believe_leap(missing);
-    else dropped_leap_ = true, leap_.reset();
+    if (!announced || *announced > *leap_)
+      believe_leap(missing);
+    else
+      dropped_leap_ = true, leap_.reset();
   }
   auto behind_data = std::max(highest_end_, first);
   auto position = std::max(announced.value_or(behind_data), behind_data);
@@ -124,8 +129,7 @@ number_tracker::decision number_tracker::take_end(const entry_numbers& numbers,
 
 number_tracker::decision number_tracker::put(std::uint64_t position, std::vector<missing_run>& missing) {
   if (position >= entries_) return {.what = verdict::after_end};
-  if (position < next_)
-    return {.what = given_up_.contains(position) ? verdict::late : verdict::duplicate};
+  if (position < next_) return {.what = given_up_.contains(position) ? verdict::late : verdict::duplicate};
   if (ahead_.contains(position)) return {.what = verdict::duplicate};
   decision d{.what = verdict::ok, .place = stream_position(position)};
   if (position < highest_end_)

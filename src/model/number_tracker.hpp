@@ -38,7 +38,7 @@ constexpr const char* name_of(verdict v) {
 struct missing_run {
   stream_position first;
   std::uint64_t count = 0;
-  const char* cause = ""; ///< a constant
+  const char* cause = "";                   ///< a constant
   std::optional<std::uint64_t> number = {}; ///< that the instrument would have given the first of them
 };
 

@@ -78,7 +78,8 @@ class parameters {
     if (error == std::errc()) return result;
     // Too large or too small: only the sign of the exponent tells which.
     auto exponent = plain->find_first_of("eE");
-    bool small = exponent != std::string::npos && exponent + 1 < plain->size() && (*plain)[exponent + 1] == '-';
+    bool small =
+        exponent != std::string::npos && exponent + 1 < plain->size() && (*plain)[exponent + 1] == '-';
     auto limit = small ? 0.0 : std::numeric_limits<double>::infinity();
     return plain->starts_with('-') ? -limit : limit;
   }

@@ -15,7 +15,8 @@ struct scan_id {
 
 /// A random (version 4) UUID from 128 random bits.
 constexpr scan_id make_scan_id(std::uint64_t high, std::uint64_t low) {
-  return {(high & ~std::uint64_t{0xf000}) | 0x4000, (low & ~(std::uint64_t{3} << 62)) | (std::uint64_t{2} << 62)};
+  return {(high & ~std::uint64_t{0xf000}) | 0x4000,
+          (low & ~(std::uint64_t{3} << 62)) | (std::uint64_t{2} << 62)};
 }
 
 /// The usual form, 8-4-4-4-12 hex digits.

@@ -22,8 +22,7 @@ enum class scan_state : std::uint8_t {
 };
 
 constexpr const char* name_of(scan_state s) {
-  constexpr const char* names[] = {"idle",     "arming",  "running", "draining",
-                                   "finished", "stopped", "failed"};
+  constexpr const char* names[] = {"idle", "arming", "running", "draining", "finished", "stopped", "failed"};
   return names[static_cast<std::size_t>(s)];
 }
 

@@ -69,9 +69,13 @@ void stream_queue::take_fault(const stream_packet& packet) {
 
 void stream_queue::keep_or_drop(const number_tracker::decision& d, held_packet packet) {
   switch (d.hold) {
-  case number_tracker::decision::keep::no: return drop(packet.data);
-  case number_tracker::decision::keep::end: held_end_ = std::move(packet); return;
-  case number_tracker::decision::keep::leap: held_leap_ = std::move(packet);
+  case number_tracker::decision::keep::no:
+    return drop(packet.data);
+  case number_tracker::decision::keep::end:
+    held_end_ = std::move(packet);
+    return;
+  case number_tracker::decision::keep::leap:
+    held_leap_ = std::move(packet);
   }
 }
 
@@ -123,8 +127,10 @@ void stream_queue::place(stream_position position, const stream_data& data, bool
     return give_up(position.value, 1, fate::incomplete, "too far ahead of what is assigned");
   }
   auto& c = at(position.value);
-  if (c.what == state::present && replace && !c.sent) release(c);
-  else if (c.what != state::waiting) return drop(data);
+  if (c.what == state::present && replace && !c.sent)
+    release(c);
+  else if (c.what != state::waiting)
+    return drop(data);
   c.data = data;
   c.what = state::present;
   send_if_assigned(position.value);
@@ -217,8 +223,8 @@ const stream_queue::placed_run* stream_queue::run_of(std::uint64_t position) {
 }
 
 std::uint64_t stream_queue::lower_position(event_number event) const {
-  auto i = std::partition_point(runs_.begin(), runs_.end(),
-                                [&](auto& r) { return r.run.events.last() < event; });
+  auto i =
+      std::partition_point(runs_.begin(), runs_.end(), [&](auto& r) { return r.run.events.last() < event; });
   if (i == runs_.end()) return assigned_entries_;
   if (event <= i->run.events.first) return i->first;
   auto distance = event - i->run.events.first;

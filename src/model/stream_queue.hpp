@@ -17,7 +17,8 @@ namespace dtranspose {
 
 /// Why a stream has no data for an event.
 struct missing_data {
-  fate how = fate::incomplete; ///< incomplete: the instrument did not give it; lost: it was there, or never came
+  fate how =
+      fate::incomplete; ///< incomplete: the instrument did not give it; lost: it was there, or never came
   std::string cause;
 };
 
@@ -25,7 +26,7 @@ struct missing_data {
 struct outgoing_entry {
   event_number event;
   dispatch_id dispatch;
-  stream_data data;                  ///< empty: a tombstone
+  stream_data data;                    ///< empty: a tombstone
   std::optional<missing_data> missing; ///< why, on a tombstone
 };
 
@@ -140,7 +141,7 @@ class stream_queue {
   std::size_t last_run_ = 0; ///< where the last look-up ended
   std::uint64_t assigned_entries_ = 0;
   std::uint64_t sent_ = 0;
-  std::uint64_t recorded_next_ = 0; ///< positions of a recording before it are decided
+  std::uint64_t recorded_next_ = 0;    ///< positions of a recording before it are decided
   std::deque<stream_packet> recorded_; ///< packets with event numbers that are not assigned yet
   std::optional<held_packet> held_end_, held_leap_;
   std::optional<event_number> last_assigned_;

@@ -53,9 +53,12 @@ class trigger_map_reader {
 
   static std::string describe(simdjson::error_code code) {
     switch (code) {
-    case simdjson::INCORRECT_TYPE: return "the value is of the wrong type";
-    case simdjson::NO_SUCH_FIELD: return "a required key is missing";
-    default: return simdjson::error_message(code);
+    case simdjson::INCORRECT_TYPE:
+      return "the value is of the wrong type";
+    case simdjson::NO_SUCH_FIELD:
+      return "a required key is missing";
+    default:
+      return simdjson::error_message(code);
     }
   }
 
@@ -145,7 +148,8 @@ class trigger_map_reader {
       } else if (key == "tags") {
         tags = read_tags(field.value().get_array());
       } else {
-        throw fault{fmt::format("{}: unknown key '{}' in a virtual worker (allowed: tags, constraint)", place(), key)};
+        throw fault{fmt::format("{}: unknown key '{}' in a virtual worker (allowed: tags, constraint)",
+                                place(), key)};
       }
     }
     shape_.push_back({tags, !constraint});
@@ -311,7 +315,8 @@ std::uint32_t trigger_map::min_workers() const {
 std::size_t trigger_map::memory() const {
   auto bytes = sequence_.capacity() * sizeof(std::uint32_t);
   for (auto& part : parts_) {
-    bytes += part.constraints.capacity() * sizeof(std::int64_t) + part.more.capacity() * sizeof(std::uint32_t);
+    bytes +=
+        part.constraints.capacity() * sizeof(std::int64_t) + part.more.capacity() * sizeof(std::uint32_t);
     for (auto& row : part.rows) bytes += row.slots.capacity() * sizeof(map_slot);
   }
   return bytes;

@@ -45,8 +45,8 @@ struct map_part {
   };
 
   std::string name;
-  std::uint64_t length = 0; ///< in events
-  std::vector<row> rows;    ///< in the order of the request
+  std::uint64_t length = 0;              ///< in events
+  std::vector<row> rows;                 ///< in the order of the request
   std::vector<std::int64_t> constraints; ///< as they were written, by number
   std::vector<std::uint32_t> more;       ///< constraints of slots that have several
   std::vector<std::uint32_t> first_uses; ///< by tag set: how many constraints have it at their first use

@@ -13,10 +13,9 @@ std::string utc_text(std::chrono::system_clock::time_point point) {
   year_month_day date(day);
   hh_mm_ss clock(time - day);
   char text[64];
-  auto size =
-      std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d", int(date.year()),
-                    unsigned(date.month()), unsigned(date.day()), int(clock.hours().count()),
-                    int(clock.minutes().count()), int(clock.seconds().count()));
+  auto size = std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d", int(date.year()),
+                            unsigned(date.month()), unsigned(date.day()), int(clock.hours().count()),
+                            int(clock.minutes().count()), int(clock.seconds().count()));
   if (auto fraction = clock.subseconds().count())
     size += std::snprintf(text + size, sizeof text - static_cast<std::size_t>(size), ".%06d",
                           static_cast<int>(fraction));

@@ -75,16 +75,26 @@ constexpr dtype dtype_for() {
 template <class F>
 decltype(auto) visit_dtype(dtype type, F&& f) {
   switch (type) {
-  case dtype::uint8: return f(std::uint8_t{});
-  case dtype::int8: return f(std::int8_t{});
-  case dtype::uint16: return f(std::uint16_t{});
-  case dtype::int16: return f(std::int16_t{});
-  case dtype::uint32: return f(std::uint32_t{});
-  case dtype::int32: return f(std::int32_t{});
-  case dtype::uint64: return f(std::uint64_t{});
-  case dtype::int64: return f(std::int64_t{});
-  case dtype::float32: return f(float{});
-  case dtype::float64: break;
+  case dtype::uint8:
+    return f(std::uint8_t{});
+  case dtype::int8:
+    return f(std::int8_t{});
+  case dtype::uint16:
+    return f(std::uint16_t{});
+  case dtype::int16:
+    return f(std::int16_t{});
+  case dtype::uint32:
+    return f(std::uint32_t{});
+  case dtype::int32:
+    return f(std::int32_t{});
+  case dtype::uint64:
+    return f(std::uint64_t{});
+  case dtype::int64:
+    return f(std::int64_t{});
+  case dtype::float32:
+    return f(float{});
+  case dtype::float64:
+    break;
   }
   return f(double{});
 }

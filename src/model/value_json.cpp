@@ -88,9 +88,7 @@ class json_writer {
     out_ += '"';
     for (std::size_t i = 0; i < bytes->size(); i += 3) {
       auto left = bytes->size() - i;
-      auto byte = [&](std::size_t k) {
-        return k < left ? std::to_integer<unsigned>((*bytes)[i + k]) : 0u;
-      };
+      auto byte = [&](std::size_t k) { return k < left ? std::to_integer<unsigned>((*bytes)[i + k]) : 0u; };
       unsigned three = byte(0) << 16 | byte(1) << 8 | byte(2);
       out_ += letters[three >> 18];
       out_ += letters[three >> 12 & 63];

@@ -121,9 +121,8 @@ std::size_t elements_of(const std::vector<std::size_t>& shape, const std::string
 
 event_rows::event_rows(hid_t group, const std::string& where, const result_description& result,
                        std::uint64_t events)
-    : where_(where + "/" + result.name), result_(result),
-      elements_(elements_of(result.shape, where_)), row_bytes_(elements_ * size_of(result.type)),
-      missing_(size_of(result.type)) {
+    : where_(where + "/" + result.name), result_(result), elements_(elements_of(result.shape, where_)),
+      row_bytes_(elements_ * size_of(result.type)), missing_(size_of(result.type)) {
   visit_dtype(result.type, [&]<class T>(T) { put(missing_.data(), missing<T>()); });
   if (row_bytes_ > 0 && row_bytes_ <= most_page_bytes) {
     page_rows_ = std::clamp<std::uint64_t>(good_page_bytes / row_bytes_, 1, most_page_rows);
@@ -133,8 +132,7 @@ event_rows::event_rows(hid_t group, const std::string& where, const result_descr
   }
   hdf5::handle settings(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, where_, "cannot be described");
   auto type = hdf5::type_of(result.type);
-  hdf5::check(H5Pset_fill_value(settings.get(), type, missing_.data()), where_,
-              "has no missing value");
+  hdf5::check(H5Pset_fill_value(settings.get(), type, missing_.data()), where_, "has no missing value");
   std::vector<hsize_t> shape{events};
   shape.insert(shape.end(), result.shape.begin(), result.shape.end());
   auto most = shape;
@@ -144,11 +142,11 @@ event_rows::event_rows(hid_t group, const std::string& where, const result_descr
     hdf5::check(H5Pset_chunk(settings.get(), static_cast<int>(chunk.size()), chunk.data()), where_,
                 "cannot be chunked");
   }
-  hdf5::handle space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), most.data()),
-                     H5Sclose, where_, "this shape cannot be used");
-  dataset_ = hdf5::handle(H5Dcreate2(group, result.name.c_str(), type, space.get(), H5P_DEFAULT,
-                                     settings.get(), H5P_DEFAULT),
-                          H5Dclose, where_, "cannot be made");
+  hdf5::handle space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), most.data()), H5Sclose,
+                     where_, "this shape cannot be used");
+  dataset_ = hdf5::handle(
+      H5Dcreate2(group, result.name.c_str(), type, space.get(), H5P_DEFAULT, settings.get(), H5P_DEFAULT),
+      H5Dclose, where_, "cannot be made");
   write_attributes();
 }
 
@@ -171,8 +169,7 @@ void event_rows::write_attributes() {
   value_tree tree(where_, ignored);
   if (!result_.unit.empty()) tree.write_attribute(dataset_.get(), "units", result_.unit);
   if (!result_.axes.empty())
-    tree.write_attribute(dataset_.get(), "axes",
-                         value_list(result_.axes.begin(), result_.axes.end()));
+    tree.write_attribute(dataset_.get(), "axes", value_list(result_.axes.begin(), result_.axes.end()));
   if (result_.type < dtype::float32)
     tree.write_attribute(dataset_.get(), "_FillValue", visit_dtype(result_.type, []<class T>(T) {
                            return value(array::of(std::vector<T>{missing<T>()}));
@@ -186,20 +183,16 @@ void event_rows::set(std::uint64_t row, const value& content, complaint_list& co
   };
   auto elements = content.as_array();
   std::optional<array> listed;
-  if (auto list = content.as_list(); list && (listed = array_of_numbers(*list)))
-    elements = &*listed;
+  if (auto list = content.as_list(); list && (listed = array_of_numbers(*list))) elements = &*listed;
   bool scalar = result_.shape.empty();
   if (elements && elements->shape() != result_.shape && !(scalar && elements->size() == 1))
-    return complain("shape " + text_of(elements->shape()) + " instead of " +
-                    text_of(result_.shape));
+    return complain("shape " + text_of(elements->shape()) + " instead of " + text_of(result_.shape));
   if (elements && elements->bytes().size() != elements_ * size_of(elements->type()))
     return complain("an array without data");
   bool number = content.as_bool() || content.as_number();
-  if (!elements && !(scalar && number))
-    return complain(scalar ? "no number" : "no array of numbers");
+  if (!elements && !(scalar && number)) return complain(scalar ? "no number" : "no array of numbers");
 
-  if (!page_rows_ && elements->type() == result_.type)
-    return write_large(row, elements->bytes().data());
+  if (!page_rows_ && elements->type() == result_.type) return write_large(row, elements->bytes().data());
   if (!page_rows_) scratch_.resize(row_bytes_);
   std::byte* to = scratch_.data();
   if (page_rows_) {
@@ -215,8 +208,8 @@ void event_rows::set(std::uint64_t row, const value& content, complaint_list& co
 event_rows::page& event_rows::page_of(std::uint64_t number) {
   if (current_ && current_->number == number) return *current_;
   current_ = nullptr; // stays so if anything below fails
-  auto open = std::find_if(pages_.begin(), pages_.end(),
-                           [&](auto& p) { return p.rows && p.number == number; });
+  auto open =
+      std::find_if(pages_.begin(), pages_.end(), [&](auto& p) { return p.rows && p.number == number; });
   bool closed = open == pages_.end();
   auto& page = closed ? free_page() : *open;
   if (closed) load(page, number);
@@ -227,21 +220,20 @@ event_rows::page& event_rows::page_of(std::uint64_t number) {
 
 event_rows::page& event_rows::free_page() {
   if (pages_.size() < most_pages_) return pages_.emplace_back();
-  auto& oldest = *std::min_element(pages_.begin(), pages_.end(),
-                                   [](auto& a, auto& b) { return a.used < b.used; });
+  auto& oldest =
+      *std::min_element(pages_.begin(), pages_.end(), [](auto& a, auto& b) { return a.used < b.used; });
   write(oldest);
   return oldest;
 }
 
 void event_rows::load(page& into, std::uint64_t number) {
-  auto rows =
-      into.rows ? std::move(into.rows) : std::make_unique_for_overwrite<std::byte[]>(page_bytes_);
+  auto rows = into.rows ? std::move(into.rows) : std::make_unique_for_overwrite<std::byte[]>(page_bytes_);
   std::vector<hsize_t> offset(result_.shape.size() + 1);
   offset[0] = number * page_rows_;
   if (number < stored_.size() && stored_[number]) {
     std::uint32_t filters = 0;
-    hdf5::check(H5Dread_chunk(dataset_.get(), H5P_DEFAULT, offset.data(), &filters, rows.get()),
-                where_, "cannot be read back");
+    hdf5::check(H5Dread_chunk(dataset_.get(), H5P_DEFAULT, offset.data(), &filters, rows.get()), where_,
+                "cannot be read back");
   } else {
     for (std::size_t at = 0; at < page_bytes_; at += missing_.size())
       std::memcpy(rows.get() + at, missing_.data(), missing_.size());
@@ -254,9 +246,8 @@ void event_rows::write(page& from) {
   if (!from.dirty) return;
   std::vector<hsize_t> offset(result_.shape.size() + 1);
   offset[0] = from.number * page_rows_;
-  hdf5::check(
-      H5Dwrite_chunk(dataset_.get(), H5P_DEFAULT, 0, offset.data(), page_bytes_, from.rows.get()),
-      where_, "cannot be written");
+  hdf5::check(H5Dwrite_chunk(dataset_.get(), H5P_DEFAULT, 0, offset.data(), page_bytes_, from.rows.get()),
+              where_, "cannot be written");
   if (stored_.size() <= from.number) stored_.resize(from.number + 1);
   stored_[from.number] = true;
   from.dirty = false;
@@ -267,13 +258,12 @@ void event_rows::write_large(std::uint64_t row, const std::byte* data) {
   start[0] = row;
   count.insert(count.end(), result_.shape.begin(), result_.shape.end());
   hdf5::handle file(H5Dget_space(dataset_.get()), H5Sclose, where_, "has no space");
-  hdf5::check(
-      H5Sselect_hyperslab(file.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
-      where_, "has no such row");
+  hdf5::check(H5Sselect_hyperslab(file.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
+              where_, "has no such row");
   auto memory = hdf5::make_space(result_.shape, where_);
-  hdf5::check(H5Dwrite(dataset_.get(), hdf5::type_of(result_.type), memory.get(), file.get(),
-                       H5P_DEFAULT, data),
-              where_, "cannot be written");
+  hdf5::check(
+      H5Dwrite(dataset_.get(), hdf5::type_of(result_.type), memory.get(), file.get(), H5P_DEFAULT, data),
+      where_, "cannot be written");
 }
 
 void event_rows::flush() {

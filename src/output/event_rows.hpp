@@ -22,8 +22,7 @@ namespace dtranspose {
 class event_rows {
  public:
   /// Makes the data set in `group`, which `where` names in errors.
-  event_rows(hid_t group, const std::string& where, const result_description& result,
-             std::uint64_t events);
+  event_rows(hid_t group, const std::string& where, const result_description& result, std::uint64_t events);
 
   const std::string& name() const { return result_.name; }
 
@@ -60,8 +59,7 @@ class event_rows {
   std::vector<std::byte> missing_; ///< one element
   hdf5::handle dataset_;
   std::vector<page> pages_;
-  std::vector<bool>
-      stored_; ///< pages that the file has: the library takes asking for others as an error
+  std::vector<bool> stored_; ///< pages that the file has: the library takes asking for others as an error
   page* current_ = nullptr;
   std::size_t most_pages_ = 0;
   std::uint64_t clock_ = 0;

@@ -43,8 +43,7 @@ void check_results(const result_file_options& options) {
     std::string_view name = result.name;
     if (name.empty() || name == "." || name.find('/') != name.npos || name.ends_with("_attrs"))
       refuse(options.path, "no name of a result that HDF5 takes: '" + result.name + "'");
-    if (seen[name]++)
-      refuse(options.path, "two results are described that are called " + result.name);
+    if (seen[name]++) refuse(options.path, "two results are described that are called " + result.name);
   }
 }
 
@@ -55,8 +54,7 @@ std::filesystem::path with_ending(std::filesystem::path path, const char* ending
 
 /// Gives a file its final name; if that is not to be overwritten, not even when it appeared just
 /// now.
-int rename_file(const std::filesystem::path& from, const std::filesystem::path& to,
-                bool overwrite) {
+int rename_file(const std::filesystem::path& from, const std::filesystem::path& to, bool overwrite) {
   if (!overwrite) {
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
     if (errno != EINVAL && errno != ENOSYS) return errno;
@@ -71,8 +69,7 @@ int rename_file(const std::filesystem::path& from, const std::filesystem::path& 
 
 struct result_file::state {
   explicit state(result_file_options given)
-      : options(std::move(given)), partial(with_ending(options.path, ".partial")),
-        where(partial.string()) {}
+      : options(std::move(given)), partial(with_ending(options.path, ".partial")), where(partial.string()) {}
 
   void open();
   void declare();
@@ -98,14 +95,14 @@ void result_file::state::open() {
   hdf5::handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, where, "cannot be described");
   // Closing the file closes whatever is still open in it.
   hdf5::check(H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG), where, "cannot be described");
-  file = hdf5::handle(H5Fcreate(partial.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()),
-                      H5Fclose, where, "cannot be made");
+  file = hdf5::handle(H5Fcreate(partial.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), H5Fclose, where,
+                      "cannot be made");
 }
 
 void result_file::state::declare() {
   auto group = [&](hid_t parent, const char* name) {
-    return hdf5::handle(H5Gcreate2(parent, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose,
-                        where, "a group cannot be made");
+    return hdf5::handle(H5Gcreate2(parent, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, where,
+                        "a group cannot be made");
   };
   entry = group(file.get(), "entry");
   result = group(entry.get(), "result");
@@ -153,8 +150,7 @@ void result_file::state::write_descriptions() {
   for (auto& description : options.results) {
     if (description.extent != result_extent::per_scan) continue;
     auto& name = description.name;
-    if (hdf5::check(H5Lexists(result.get(), name.c_str(), H5P_DEFAULT), where,
-                    "cannot be searched") == 0) {
+    if (hdf5::check(H5Lexists(result.get(), name.c_str(), H5P_DEFAULT), where, "cannot be searched") == 0) {
       complaints.add("/" + name, "described, but not published");
       continue;
     }
@@ -177,8 +173,7 @@ void result_file::state::close() {
   if (open >= 0) hdf5::check(H5Fclose(open), where, "cannot be closed");
 }
 
-result_file::result_file(result_file_options options)
-    : state_(std::make_unique<state>(std::move(options))) {
+result_file::result_file(result_file_options options) : state_(std::make_unique<state>(std::move(options))) {
   state_->open();
   state_->declare();
 }
@@ -194,8 +189,7 @@ void result_file::write_row(event_number event, const value& content) {
   if (!state_->file) refuse(state_->options.path, "is closed");
   hdf5::be_quiet();
   if (event.value >= state_->options.events)
-    return state_->complaints.add("rows",
-                                  "event " + std::to_string(event.value) + " is beyond the scan");
+    return state_->complaints.add("rows", "event " + std::to_string(event.value) + " is beyond the scan");
   if (auto map = content.as_map()) {
     for (auto& [name, x] : *map)
       if (auto rows = state_->rows_of(name)) rows->set(event.value, x, state_->complaints);

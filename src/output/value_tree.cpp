@@ -77,8 +77,7 @@ hdf5::handle bool_type(const std::string& where) {
 
 content content_of_text(const std::string& text, const std::string& where) {
   // A text of variable length ends at its first zero byte.
-  if (text.find('\0') != text.npos)
-    return {.type = text_type(text.size(), where), .data = text.data()};
+  if (text.find('\0') != text.npos) return {.type = text_type(text.size(), where), .data = text.data()};
   return {.type = text_type(H5T_VARIABLE, where), .texts = {text.c_str()}};
 }
 
@@ -106,8 +105,7 @@ std::optional<content> content_of(const value& x, const std::string& where) {
   if (auto list = x.as_list()) return content_of_list(*list, where);
   if (auto elements = x.as_array()) return content_of_array(*elements, where);
   if (auto bytes = x.as_bytes())
-    return content{
-        .type = copy_of(H5T_STD_U8LE, where), .shape = {bytes->size()}, .data = bytes->data()};
+    return content{.type = copy_of(H5T_STD_U8LE, where), .shape = {bytes->size()}, .data = bytes->data()};
   auto type = std::holds_alternative<double>(x.content())         ? H5T_IEEE_F64LE
               : std::holds_alternative<std::int64_t>(x.content()) ? H5T_STD_I64LE
                                                                   : H5T_STD_U64LE;
@@ -124,8 +122,7 @@ const void* data_of(const content& from) {
 }
 
 bool is_name(std::string_view name) {
-  return !name.empty() && name != "." && name.find('/') == name.npos &&
-         name.find('\0') == name.npos;
+  return !name.empty() && name != "." && name.find('/') == name.npos && name.find('\0') == name.npos;
 }
 
 /// The part of `x_attrs` before the ending; nothing for any other key.
@@ -144,8 +141,7 @@ std::optional<array> array_of_numbers(const value_list& list) {
     auto u = std::get_if<std::uint64_t>(&x.content());
     real = real || std::holds_alternative<double>(x.content());
     negative = negative || (i && *i < 0);
-    large =
-        large || (u && *u > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()));
+    large = large || (u && *u > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()));
   }
   if (real || (negative && large)) return array_as<double>(list);
   return large ? array_as<std::uint64_t>(list) : array_as<std::int64_t>(list);
@@ -159,8 +155,7 @@ void value_tree::write_entries(hid_t group, const value_map& map, const std::str
   for (auto& [name, content] : map)
     if (!owner_of_attributes(name)) write_entry(group, name, content, path + "/" + name);
   for (auto& [name, content] : map) // now that what they belong to is there
-    if (auto owner = owner_of_attributes(name))
-      write_attributes(group, *owner, content, path + "/" + name);
+    if (auto owner = owner_of_attributes(name)) write_attributes(group, *owner, content, path + "/" + name);
 }
 
 void value_tree::write_entry(hid_t group, const std::string& name, const value& content,
@@ -173,10 +168,9 @@ void value_tree::write_entry(hid_t group, const std::string& name, const value& 
   auto list = content.as_list();
   if (!map && !(list && !array_of_numbers(*list) && !all_text(*list)))
     return write_dataset(group, name, content, path);
-  hdf5::handle child(H5Gcreate2(group, name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
-                     H5Gclose, place(path), "cannot be made");
-  if (depth_ == most_depth)
-    return complaints_.add(path, "too deep a tree, left empty from here on");
+  hdf5::handle child(H5Gcreate2(group, name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose,
+                     place(path), "cannot be made");
+  if (depth_ == most_depth) return complaints_.add(path, "too deep a tree, left empty from here on");
   ++depth_;
   if (map) write_entries(child.get(), *map, path);
   for (std::size_t i = 0; list && i < list->size(); ++i)
@@ -190,11 +184,10 @@ void value_tree::write_dataset(hid_t group, const std::string& name, const value
   auto content = content_of(x, where);
   if (!content) return complaints_.add(path, "an array without data, or of too many dimensions");
   auto space = hdf5::make_space(content->shape, where);
-  hdf5::handle dataset(H5Dcreate2(group, name.c_str(), content->type.get(), space.get(),
-                                  H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+  hdf5::handle dataset(H5Dcreate2(group, name.c_str(), content->type.get(), space.get(), H5P_DEFAULT,
+                                  H5P_DEFAULT, H5P_DEFAULT),
                        H5Dclose, where, "cannot be made");
-  hdf5::check(H5Dwrite(dataset.get(), content->type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                       data_of(*content)),
+  hdf5::check(H5Dwrite(dataset.get(), content->type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, data_of(*content)),
               where, "cannot be written");
 }
 
@@ -204,8 +197,8 @@ void value_tree::write_attributes(hid_t group, const std::string& name, const va
   if (!map) return complaints_.add(path, "attributes that are no map");
   bool found = name.empty() || (is_name(name) && H5Lexists(group, name.c_str(), H5P_DEFAULT) > 0);
   if (!found) return complaints_.add(path, "attributes of what is not there");
-  hdf5::handle object(H5Oopen(group, name.empty() ? "." : name.c_str(), H5P_DEFAULT), H5Oclose,
-                      place(path), "cannot be opened");
+  hdf5::handle object(H5Oopen(group, name.empty() ? "." : name.c_str(), H5P_DEFAULT), H5Oclose, place(path),
+                      "cannot be opened");
   for (auto& [key, x] : *map) write_attribute(object.get(), key, x, path + "/" + key);
 }
 
@@ -215,14 +208,13 @@ void value_tree::write_attribute(hid_t object, const std::string& name, const va
   auto where = place(path);
   auto content = content_of(x, where);
   if (!content || name.empty()) return complaints_.add(path, "no value that an attribute can have");
-  if (content->size() > most_attribute_bytes)
-    return complaints_.add(path, "too large for an attribute");
+  if (content->size() > most_attribute_bytes) return complaints_.add(path, "too large for an attribute");
   if (hdf5::check(H5Aexists(object, name.c_str()), where, "cannot be searched") > 0)
     hdf5::check(H5Adelete(object, name.c_str()), where, "cannot be replaced");
   auto space = hdf5::make_space(content->shape, where);
   hdf5::handle attribute(
-      H5Acreate2(object, name.c_str(), content->type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
-      H5Aclose, where, "attribute cannot be made");
+      H5Acreate2(object, name.c_str(), content->type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
+      where, "attribute cannot be made");
   hdf5::check(H5Awrite(attribute.get(), content->type.get(), data_of(*content)), where,
               "attribute cannot be written");
 }

@@ -37,12 +37,9 @@ class value_tree {
                        const std::string& path = "");
 
  private:
-  void write_entry(hid_t group, const std::string& name, const value& content,
-                   const std::string& path);
-  void write_dataset(hid_t group, const std::string& name, const value& content,
-                     const std::string& path);
-  void write_attributes(hid_t group, const std::string& name, const value& content,
-                        const std::string& path);
+  void write_entry(hid_t group, const std::string& name, const value& content, const std::string& path);
+  void write_dataset(hid_t group, const std::string& name, const value& content, const std::string& path);
+  void write_attributes(hid_t group, const std::string& name, const value& content, const std::string& path);
 
   std::string place(const std::string& path) const;
 

@@ -18,8 +18,7 @@ constexpr format formats[] = {
 } // namespace
 
 std::string_view name_of(packet_fault fault) {
-  constexpr std::string_view names[packet_fault_count] = {"truncated", "oversized", "not_json",
-                                                          "unknown"};
+  constexpr std::string_view names[packet_fault_count] = {"truncated", "oversized", "not_json", "unknown"};
   return names[static_cast<std::size_t>(fault)];
 }
 

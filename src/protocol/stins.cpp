@@ -103,8 +103,7 @@ class header_reader {
 /// a * b, or the largest number where that is more.
 std::uint64_t saturating_product(std::uint64_t a, std::uint64_t b) {
   std::uint64_t product = 0;
-  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<std::uint64_t>::max()
-                                                : product;
+  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<std::uint64_t>::max() : product;
 }
 
 /// Bytes of the elements in all axes from `first` on. An extent of 0 makes it 0, wherever it
@@ -125,8 +124,7 @@ std::optional<packet_fault> compare(std::uint64_t found, std::uint64_t announced
 
 /// What is wrong with an image whose number is known, or nothing.
 std::optional<packet_fault> check_image(const header_fields& fields, std::span<const frame> parts) {
-  if (!fields.has_shape || fields.type.empty() || fields.compression.empty())
-    return packet_fault::unknown;
+  if (!fields.has_shape || fields.type.empty() || fields.compression.empty()) return packet_fault::unknown;
   auto blobs = parts.subspan(1);
   if (blobs.empty()) return packet_fault::truncated;
   auto shape = std::span(fields.shape).first(fields.dimensions);
@@ -190,8 +188,7 @@ class stins final : public protocol {
     packet.numbers.message_number = found.fields.message_number;
     packet.fault = found.fault;
     packet.numbered = !found.fault || found.numbered;
-    if (found.kind == entry_kind::data && packet.numbered)
-      packet.numbers.number = found.fields.frame;
+    if (found.kind == entry_kind::data && packet.numbered) packet.numbers.number = found.fields.frame;
     if (!found.fault) packet.data = std::move(message);
   }
 
@@ -217,8 +214,7 @@ void append_json_text(std::string& out, std::string_view text) {
   out += '"';
 }
 
-void finish_header(std::string& out, std::uint64_t message_number,
-                   std::optional<std::int64_t> sent_ns) {
+void finish_header(std::string& out, std::uint64_t message_number, std::optional<std::int64_t> sent_ns) {
   fmt::format_to(std::back_inserter(out), ",\"msg_number\":{}", message_number);
   if (sent_ns) fmt::format_to(std::back_inserter(out), ",\"sent_ns\":{}", *sent_ns);
   out += '}';
@@ -257,17 +253,16 @@ void write_stins_header(std::string& out, std::uint64_t message_number, std::str
   finish_header(out, message_number, sent_ns);
 }
 
-void write_stins_image(std::string& out, std::uint64_t message_number,
-                       const stins_image_header& image, std::optional<std::int64_t> sent_ns) {
+void write_stins_image(std::string& out, std::uint64_t message_number, const stins_image_header& image,
+                       std::optional<std::int64_t> sent_ns) {
   out.clear();
   fmt::format_to(std::back_inserter(out),
-                 R"({{"htype":"image","frame":{},"shape":[{}],"type":"{}","compression":"{}")",
-                 image.frame, fmt::join(image.shape, ","), image.type, image.compression);
+                 R"({{"htype":"image","frame":{},"shape":[{}],"type":"{}","compression":"{}")", image.frame,
+                 fmt::join(image.shape, ","), image.type, image.compression);
   finish_header(out, message_number, sent_ns);
 }
 
-void write_stins_end(std::string& out, std::uint64_t message_number,
-                     std::optional<std::int64_t> sent_ns) {
+void write_stins_end(std::string& out, std::uint64_t message_number, std::optional<std::int64_t> sent_ns) {
   out = R"({"htype":"series_end")";
   finish_header(out, message_number, sent_ns);
 }

@@ -53,7 +53,7 @@ struct stins_image {
   std::vector<std::size_t> shape;                          ///< C order, slowest first
   dtype type = dtype::uint16;                              ///< of the elements, little endian
   stins_compression compression = stins_compression::none; ///< of the blobs
-  std::span<const dtranspose::frame> blobs; ///< one, or one for each index of the first axis
+  std::span<const dtranspose::frame> blobs;                ///< one, or one for each index of the first axis
   std::span<const std::byte> pixels; ///< the blob if there is one; empty if there are several
 };
 
@@ -78,8 +78,8 @@ struct stins_image_header {
 /// (`CLOCK_REALTIME`), an extra key that is left out when there is none.
 void write_stins_header(std::string& out, std::uint64_t message_number, std::string_view filename,
                         std::optional<std::int64_t> sent_ns = {});
-void write_stins_image(std::string& out, std::uint64_t message_number,
-                       const stins_image_header& image, std::optional<std::int64_t> sent_ns = {});
+void write_stins_image(std::string& out, std::uint64_t message_number, const stins_image_header& image,
+                       std::optional<std::int64_t> sent_ns = {});
 void write_stins_end(std::string& out, std::uint64_t message_number,
                      std::optional<std::int64_t> sent_ns = {});
 

@@ -114,15 +114,13 @@ struct unreadable {
 
 class token_reader {
  public:
-  token_reader(std::span<const std::byte> bytes, std::size_t offset)
-      : bytes_(bytes), end_(offset) {}
+  token_reader(std::span<const std::byte> bytes, std::size_t offset) : bytes_(bytes), end_(offset) {}
 
   token next() {
     begin_ = end_;
     token found;
     auto rest = bytes_.subspan(begin_);
-    auto step = cbor_stream_decode(reinterpret_cast<cbor_data>(rest.data()), rest.size(),
-                                   &callbacks, &found);
+    auto step = cbor_stream_decode(reinterpret_cast<cbor_data>(rest.data()), rest.size(), &callbacks, &found);
     if (step.status == CBOR_DECODER_NEDATA) throw unreadable{bytes_.size(), "cut off"};
     if (step.status == CBOR_DECODER_ERROR) fail("no valid CBOR");
     end_ += step.read;
@@ -181,8 +179,7 @@ class container {
 
 container array_of(token_reader& in, const token& t, std::uint64_t least, std::uint64_t most,
                    const char* what) {
-  if (t.what != kind::array || (!t.endless && t.n < least))
-    in.fail(std::string("no array: ") + what);
+  if (t.what != kind::array || (!t.endless && t.n < least)) in.fail(std::string("no array: ") + what);
   return container(t, most, in);
 }
 
@@ -235,8 +232,7 @@ std::vector<frame> read_parts(token_reader& in, const token& start, frame_keeper
     if (t.what == kind::bytes || t.what == kind::text) {
       frames.emplace_back(t.run.data(), t.run.size());
     } else if (t.what == kind::chunks) {
-      constexpr auto any_size =
-          std::numeric_limits<std::size_t>::max(); // the file's own size bounds it
+      constexpr auto any_size = std::numeric_limits<std::size_t>::max(); // the file's own size bounds it
       keep.joined.push_back(joined<std::vector<std::byte>>(in, t, any_size));
       frames.emplace_back(std::span<const std::byte>(keep.joined.back()));
     } else {
@@ -248,8 +244,7 @@ std::vector<frame> read_parts(token_reader& in, const token& start, frame_keeper
 
 stream_data read_stream(token_reader& in, const token& first,
                         const std::shared_ptr<const mapped_file>& file) {
-  auto stream =
-      array_of(in, without_tags(in, first, {tag_stream}), 2, 2, "type and parts of a stream");
+  auto stream = array_of(in, without_tags(in, first, {tag_stream}), 2, 2, "type and parts of a stream");
   auto type = intern_type(short_text(in, element(in, stream, "the type"), "the type of a stream"));
   frame_keeper keep{file, {}};
   auto frames = read_parts(in, element(in, stream, "the parts"), keep);

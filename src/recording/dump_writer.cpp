@@ -136,8 +136,7 @@ void dump_writer::flush() {
   held_.clear();
   gathered_ = 0;
   if (error)
-    fail(path_, cut_back ? "cannot be written" : "cannot be written, nor cut back to whole items",
-         error);
+    fail(path_, cut_back ? "cannot be written" : "cannot be written, nor cut back to whole items", error);
 }
 
 } // namespace dtranspose

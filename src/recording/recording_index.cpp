@@ -39,8 +39,8 @@ event_runs merged(const std::string& name, std::vector<part_of_stream>& parts) {
   for (auto& part : parts) cursors.push_back({part.file, part.events.begin(), part.events.end()});
   event_runs all;
   while (!cursors.empty()) {
-    auto lowest = std::min_element(cursors.begin(), cursors.end(),
-                                   [](auto& a, auto& b) { return *a.at < *b.at; });
+    auto lowest =
+        std::min_element(cursors.begin(), cursors.end(), [](auto& a, auto& b) { return *a.at < *b.at; });
     auto event = *lowest->at;
     if (!all.empty() && all.last() == event)
       throw std::runtime_error(place(*lowest->file, name, event) +
@@ -81,8 +81,7 @@ class indexer {
     if (stream.type != found.data.type() && !std::exchange(stream.type_changed, true))
       warnings_.push_back(place(file, found.name, event) + "its type changes from '" + stream.type +
                           "' to '" + std::string(found.data.type()) + "'");
-    if (stream.parts.empty() || stream.parts.back().file != &file)
-      stream.parts.push_back({&file, {}});
+    if (stream.parts.empty() || stream.parts.back().file != &file) stream.parts.push_back({&file, {}});
     auto& events = stream.parts.back().events;
     if (!events.empty() && events.last() == event)
       throw std::runtime_error(place(file, found.name, event) + "this stream is in it twice");

@@ -36,8 +36,8 @@ class findings {
   explicit findings(std::string file) : file_(std::move(file)) {}
 
   void add(std::size_t line, string_view where, string_view what) {
-    found_.emplace(line, file_ + ":" + std::to_string(line) + ": " + std::string(where) + ": " +
-                             std::string(what));
+    found_.emplace(line,
+                   file_ + ":" + std::to_string(line) + ": " + std::string(where) + ": " + std::string(what));
   }
 
   void throw_if_any() const {
@@ -129,8 +129,7 @@ std::string tag(string_view text) {
 std::string address_of_a_source(string_view text) {
   constexpr auto allowed = "an address such as \"tcp://host:port\"";
   auto separator = text.find("://");
-  if (separator == string_view::npos || separator == 0 || separator + 3 == text.size())
-    return allowed;
+  if (separator == string_view::npos || separator == 0 || separator + 3 == text.size()) return allowed;
   if (text.find_first_of(" \t") != string_view::npos) return allowed;
   if (text.starts_with("tcp://")) {
     auto address = host_and_port_of(text.substr(separator + 3));
@@ -161,8 +160,7 @@ constexpr quantity_kind<std::chrono::nanoseconds> duration_kind{
     duration_of, "a duration such as \"100ms\", \"1s\" or \"5min\""};
 constexpr quantity_kind<std::uint64_t> size_kind{size_in_bytes,
                                                  "a size such as \"64kB\", \"4MiB\" or \"2GiB\""};
-constexpr quantity_kind<double> rate_kind{rate_in_hertz,
-                                          "a rate such as \"100Hz\", \"2kHz\" or \"0\""};
+constexpr quantity_kind<double> rate_kind{rate_in_hertz, "a rate such as \"100Hz\", \"2kHz\" or \"0\""};
 constexpr quantity_kind<host_and_port> address_kind{host_and_port_of,
                                                     "an address such as \"127.0.0.1:4242\""};
 
@@ -195,8 +193,7 @@ class section {
   }
 
   void flag(string_view key, bool& target) {
-    read(key, target, "true or false",
-         [](const toml::node& node) { return node.value_exact<bool>(); });
+    read(key, target, "true or false", [](const toml::node& node) { return node.value_exact<bool>(); });
   }
 
   void text(string_view key, std::string& target, text_rule rule = any_text) {
@@ -257,11 +254,10 @@ class section {
   void choice(string_view key, const Choices& choices, typename Choices::mapped_type& target) {
     std::string what = "one of";
     for (auto& [name, chosen] : choices) what += (what == "one of" ? " " : ", ") + in_quotes(name);
-    read(key, target, what,
-         [&](const toml::node& node) -> std::optional<typename Choices::mapped_type> {
-           auto found = choices.find(node.value_exact<std::string>().value_or(""));
-           return found == choices.end() ? std::nullopt : std::optional(found->second);
-         });
+    read(key, target, what, [&](const toml::node& node) -> std::optional<typename Choices::mapped_type> {
+      auto found = choices.find(node.value_exact<std::string>().value_or(""));
+      return found == choices.end() ? std::nullopt : std::optional(found->second);
+    });
   }
 
   void not_yet(string_view key) {
@@ -280,8 +276,8 @@ class section {
       return complain(key, shown(*node) + " is not a table" +
                                (header ? ": write [" + std::string(key) + "]" : std::string()));
     }
-    auto title = title_.empty() ? std::string(key)
-                                : title_.substr(1, title_.size() - 2) + "." + std::string(key);
+    auto title =
+        title_.empty() ? std::string(key) : title_.substr(1, title_.size() - 2) + "." + std::string(key);
     section inner(*node->as_table(), "[" + title + "]", line_of(key), found_);
     reader(inner);
     inner.finish();
@@ -291,12 +287,10 @@ class section {
     auto node = take(key);
     if (!node) return;
     auto list = node->as_array();
-    if (!list ||
-        !std::all_of(list->begin(), list->end(), [](auto& item) { return item.is_table(); }))
+    if (!list || !std::all_of(list->begin(), list->end(), [](auto& item) { return item.is_table(); }))
       return complain(key, "is not a list of tables: write [[" + std::string(key) + "]]");
     for (auto& item : *list) {
-      section inner(*item.as_table(), "[[" + std::string(key) + "]]", line_or(item.source(), line_),
-                    found_);
+      section inner(*item.as_table(), "[[" + std::string(key) + "]]", line_or(item.source(), line_), found_);
       reader(inner);
       inner.finish();
     }
@@ -305,8 +299,8 @@ class section {
   void finish() {
     for (auto&& [key, node] : content_)
       if (!taken(key.str()))
-        complain(key.str(), (title_.empty() ? "unknown section; " : "unknown key; ") +
-                                or_a_hint(key.str(), taken_));
+        complain(key.str(),
+                 (title_.empty() ? "unknown section; " : "unknown key; ") + or_a_hint(key.str(), taken_));
   }
 
  private:
@@ -331,8 +325,7 @@ class section {
   }
 
   template <class T>
-  static std::optional<T> whole_of(const toml::node& node, std::uint64_t least,
-                                   std::uint64_t most) {
+  static std::optional<T> whole_of(const toml::node& node, std::uint64_t least, std::uint64_t most) {
     auto number = node.value_exact<std::int64_t>();
     if (!number || *number < 0) return std::nullopt;
     auto n = static_cast<std::uint64_t>(*number);
@@ -396,8 +389,7 @@ std::string fault_of_output_name(string_view name) {
   for (auto open = name.find('{'); open != string_view::npos; open = name.find('{', open + 1)) {
     auto place = name.substr(open, name.find('}', open) - open + 1);
     if (place == "{raw}") return "{raw} " + std::string(unsupported);
-    if (place != "{scan}")
-      return in_quotes(place) + " is no place that is filled; there is only {scan}";
+    if (place != "{scan}") return in_quotes(place) + " is no place that is filled; there is only {scan}";
   }
   return {};
 }
@@ -421,9 +413,8 @@ class configuration_reader {
     file.tables("simulate", [this](section& in) { read_simulate(in); });
     file.finish();
     if (result_.streams.size() > max_streams)
-      file.complain("stream", std::to_string(result_.streams.size()) +
-                                  " streams are too many; up to " + std::to_string(max_streams) +
-                                  " are supported");
+      file.complain("stream", std::to_string(result_.streams.size()) + " streams are too many; up to " +
+                                  std::to_string(max_streams) + " are supported");
     return std::move(result_);
   }
 
@@ -435,8 +426,7 @@ class configuration_reader {
     in.quantity("listen", cluster.listen, address_kind);
     in.duration("heartbeat", cluster.heartbeat);
     in.duration("timeout", cluster.timeout);
-    if (cluster.timeout <= cluster.heartbeat)
-      in.complain("timeout", "must be longer than heartbeat");
+    if (cluster.timeout <= cluster.heartbeat) in.complain("timeout", "must be longer than heartbeat");
     in.table("tls", [](section& tls) {
       for (auto key : {"certificate", "key", "authority"}) tls.not_yet(key);
     });
@@ -502,8 +492,7 @@ class configuration_reader {
       if (is_plugin_path(entry)) entry = resolved(entry).string();
     }
     for (auto&& [key, node] : in.content())
-      if (node.is_table() && !in.taken(key.str()))
-        read_parameters(in, std::string(key.str()), used);
+      if (node.is_table() && !in.taken(key.str())) read_parameters(in, std::string(key.str()), used);
   }
 
   /// Tables of analyses that are not in use may stay in the file, but not by a slip of the pen.
@@ -537,8 +526,7 @@ class configuration_reader {
       for (auto&& [key, node] : paths.content()) {
         std::string stream(key.str());
         paths.text(stream, output.raw_path[stream]);
-        if (!has_stream(stream))
-          paths.complain(stream, "is no configured stream; " + stream_hint(stream));
+        if (!has_stream(stream)) paths.complain(stream, "is no configured stream; " + stream_hint(stream));
       }
     });
   }
@@ -562,15 +550,14 @@ class configuration_reader {
 
     for (auto key : {"frames", "shape", "dtype", "seed"})
       if (!recording.empty() && in.has(key))
-        in.complain(key,
-                    "is for generated frames, but there is a recording: give one or the other");
+        in.complain(key, "is for generated frames, but there is a recording: give one or the other");
     if (recording.empty() && !in.has("frames"))
       in.complain("frames", "is missing: give a number of frames to generate, or a recording");
 
     auto same = [&](auto& other) { return other.stream == simulate.stream; };
     if (!simulate.stream.empty() && !has_stream(simulate.stream))
-      in.complain("stream", in_quotes(simulate.stream) + " is no configured stream; " +
-                                stream_hint(simulate.stream));
+      in.complain("stream",
+                  in_quotes(simulate.stream) + " is no configured stream; " + stream_hint(simulate.stream));
     else if (std::ranges::any_of(result_.simulate, same))
       in.complain("stream", in_quotes(simulate.stream) + " is simulated already");
     result_.simulate.push_back(std::move(simulate));
@@ -589,12 +576,10 @@ class configuration_reader {
     if (auto shape = shape_of(*node, size_of(simulate.type)))
       simulate.shape = *shape;
     else
-      in.complain("shape",
-                  "must be a list of 1 to 8 whole numbers above 0, and no frame above 1 GiB");
+      in.complain("shape", "must be a list of 1 to 8 whole numbers above 0, and no frame above 1 GiB");
   }
 
-  static std::optional<std::vector<std::size_t>> shape_of(const toml::node& node,
-                                                          std::size_t element) {
+  static std::optional<std::vector<std::size_t>> shape_of(const toml::node& node, std::size_t element) {
     auto list = node.as_array();
     if (!list || list->empty() || list->size() > 8) return std::nullopt;
     std::vector<std::size_t> shape;
@@ -644,8 +629,7 @@ toml::table parsed(string_view text, const std::string& name) {
 configuration parse_configuration(std::string_view text, std::string name) {
   auto content = parsed(text, name);
   findings found(name);
-  auto result =
-      configuration_reader(found, std::filesystem::path(name).parent_path()).read(content);
+  auto result = configuration_reader(found, std::filesystem::path(name).parent_path()).read(content);
   found.throw_if_any();
   return result;
 }

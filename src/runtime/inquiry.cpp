@@ -17,7 +17,9 @@ progress ask_progress(caf::actor_system& system, const caf::actor& controller) {
   progress result;
   self->request(controller, std::chrono::seconds(10), progress_atom::value)
       .receive([&](const progress& p) { result = p; },
-               [](const caf::error& e) { throw std::runtime_error("the controller does not answer: " + text_of(e)); });
+               [](const caf::error& e) {
+                 throw std::runtime_error("the controller does not answer: " + text_of(e));
+               });
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "runtime/allocator.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/version.hpp"
 
@@ -14,18 +15,23 @@ namespace {
 using namespace dtranspose;
 
 void add_analysis_options(CLI::App& app, analysis_choice& choice) {
-  app.add_option("--analysis", choice.analysis, "analysis to run: a name (see `dtranspose analyses`) or the path of a plug-in");
-  app.add_option("--param", choice.params, "parameter of the analysis, NAME=VALUE; may be given several times")
+  app.add_option("--analysis", choice.analysis,
+                 "analysis to run: a name (see `dtranspose analyses`) or the path of a plug-in");
+  app.add_option("--param", choice.params,
+                 "parameter of the analysis, NAME=VALUE; may be given several times")
       ->allow_extra_args(false);
   app.add_option("--output", choice.output, "HDF5 file for the results; a file of that name is replaced");
 }
 
 void add_roles(CLI::App& app, role_command& c) {
-  app.add_option("--role", c.roles, "what this process is: all, controller, ingester, worker, reducer; several joined by commas");
+  app.add_option(
+      "--role", c.roles,
+      "what this process is: all, controller, ingester, worker, reducer; several joined by commas");
   app.add_option("--config", c.config, "configuration file, the same for every role");
   app.add_option("--listen", c.listen, "HOST:PORT where other processes connect to this one");
   app.add_option("--join", c.join, "HOST:PORT of the controller; waited for if it is not there yet");
-  app.add_option("--stream", c.streams, "ingest only this stream of the configuration; may be given several times")
+  app.add_option("--stream", c.streams,
+                 "ingest only this stream of the configuration; may be given several times")
       ->allow_extra_args(false);
   app.add_option("--workers", c.workers, "number of workers in this process")->check(CLI::Range(1, 4096));
   app.add_option("--tags", c.tags, "tags of these workers, joined by commas");
@@ -37,23 +43,35 @@ void add_roles(CLI::App& app, role_command& c) {
 
 CLI::App* add_replay(CLI::App& app, replay_command& c) {
   auto sub = app.add_subcommand("replay", "run recorded streams through the whole pipeline, in one process");
-  sub->add_option("files", c.files, "recordings (dumps of ingesters, .cbors)")->required()->check(CLI::ExistingFile);
-  sub->add_option("--map", c.map, "trigger map to replay with, as posted to /api/v1/sequence")->check(CLI::ExistingFile);
+  sub->add_option("files", c.files, "recordings (dumps of ingesters, .cbors)")
+      ->required()
+      ->check(CLI::ExistingFile);
+  sub->add_option("--map", c.map, "trigger map to replay with, as posted to /api/v1/sequence")
+      ->check(CLI::ExistingFile);
   sub->add_flag("!--no-wrap", c.wrap, "with --map: the map has its own start and end events");
-  sub->add_option("--workers", c.workers, "number of workers; default: one per processor")->check(CLI::Range(1, 4096));
+  sub->add_option("--workers", c.workers, "number of workers; default: one per processor")
+      ->check(CLI::Range(1, 4096));
   add_analysis_options(*sub, c.choice);
   sub->add_flag("--json", c.json, "print the summary as one JSON object on the last line");
   return sub;
 }
 
 CLI::App* add_simulate(CLI::App& app, simulate_command& c) {
-  auto sub = app.add_subcommand("simulate", "instruments: real sockets that send what the configuration describes");
-  sub->add_option("--config", c.config, "configuration file with [[simulate]] entries")->required()->check(CLI::ExistingFile);
-  sub->add_option("--controller", c.controller, "where the trigger map that fits is posted")->capture_default_str();
-  sub->add_option("--stream", c.streams, "simulate only this stream; may be given several times")->allow_extra_args(false);
+  auto sub =
+      app.add_subcommand("simulate", "instruments: real sockets that send what the configuration describes");
+  sub->add_option("--config", c.config, "configuration file with [[simulate]] entries")
+      ->required()
+      ->check(CLI::ExistingFile);
+  sub->add_option("--controller", c.controller, "where the trigger map that fits is posted")
+      ->capture_default_str();
+  sub->add_option("--stream", c.streams, "simulate only this stream; may be given several times")
+      ->allow_extra_args(false);
   sub->add_flag("--no-map", c.no_map, "post no trigger map");
-  sub->add_option("--min-workers", c.min_workers, "wait until so many workers are there before the map is posted")->capture_default_str();
-  sub->add_option("--timeout", c.patience, "seconds to wait for the system to take the map")->capture_default_str();
+  sub->add_option("--min-workers", c.min_workers,
+                  "wait until so many workers are there before the map is posted")
+      ->capture_default_str();
+  sub->add_option("--timeout", c.patience, "seconds to wait for the system to take the map")
+      ->capture_default_str();
   sub->add_flag("--json", c.json, "print the summary as one JSON object on the last line");
   return sub;
 }
@@ -101,6 +119,7 @@ int run(int argc, char** argv) {
 } // namespace
 
 int main(int argc, char** argv) {
+  keep_freed_memory();
   log_to_standard_error();
   try {
     return run(argc, argv);

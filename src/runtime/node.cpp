@@ -84,8 +84,9 @@ role_set role_set::parse(const std::string& text) {
     else if (part == "reducer")
       roles.reducer = true;
     else
-      throw std::runtime_error(fmt::format(
-          "--role: there is no role '{}' (all, controller, ingester, worker, reducer; several joined by commas)", part));
+      throw std::runtime_error(fmt::format("--role: there is no role '{}' (all, controller, ingester, "
+                                           "worker, reducer; several joined by commas)",
+                                           part));
   }
   return roles;
 }
@@ -124,31 +125,32 @@ struct node::state {
     auto& analysis = options.settings.analysis;
     auto& use = analysis.use.front();
     auto parameters = analysis.parameters.find(analysis_name_of(use));
-    controller = spawn_controller(
-        system, {.life = life,
-                 .around = options.around,
-                 .version = std::string(version()),
-                 .analysis = use,
-                 .parameters = parameters == analysis.parameters.end() ? std::map<std::string, std::string>()
-                                                                       : parameters->second,
-                 .arm_timeout = options.settings.scan.arm_timeout,
-                 .stop_timeout = options.settings.scan.stop_timeout});
+    controller = spawn_controller(system, {.life = life,
+                                           .around = options.around,
+                                           .version = std::string(version()),
+                                           .analysis = use,
+                                           .parameters = parameters == analysis.parameters.end()
+                                                             ? std::map<std::string, std::string>()
+                                                             : parameters->second,
+                                           .arm_timeout = options.settings.scan.arm_timeout,
+                                           .stop_timeout = options.settings.scan.stop_timeout});
   }
 
   void build_ingester(const stream_settings& stream) {
     auto format = make_protocol(stream.protocol);
     auto make_source = options.make_source ? options.make_source : zmq_sources();
     self.ingesters.push_back(
-        {stream.name, spawn_ingester(system, {.stream = stream.name,
-                                              .protocol = stream.protocol,
-                                              .numbered = !format || format->numbered(),
-                                              .budget = {stream.retain, stream.read_ahead},
-                                              .late_window = stream.late_window,
-                                              .rearm_timeout = stream.rearm_timeout,
-                                              .stall_timeout = options.settings.scan.stall_timeout,
-                                              .life = life,
-                                              .around = options.around,
-                                              .make_source = [make_source, stream] { return make_source(stream); }})});
+        {stream.name,
+         spawn_ingester(system, {.stream = stream.name,
+                                 .protocol = stream.protocol,
+                                 .numbered = !format || format->numbered(),
+                                 .budget = {stream.retain, stream.read_ahead},
+                                 .late_window = stream.late_window,
+                                 .rearm_timeout = stream.rearm_timeout,
+                                 .stall_timeout = options.settings.scan.stall_timeout,
+                                 .life = life,
+                                 .around = options.around,
+                                 .make_source = [make_source, stream] { return make_source(stream); }})});
   }
 
   source_factory zmq_sources() {
@@ -209,8 +211,9 @@ struct node::state {
   void publish(const host_and_port& listen) {
     auto port = system.middleman().publish(member, listen.port, listen.host.c_str(), true);
     if (!port)
-      throw std::runtime_error(fmt::format("cannot take connections at {}: is the port in use? (see [cluster] listen, --listen)",
-                                           to_string(listen)));
+      throw std::runtime_error(
+          fmt::format("cannot take connections at {}: is the port in use? (see [cluster] listen, --listen)",
+                      to_string(listen)));
     address = to_string(host_and_port{listen.host, *port});
   }
 

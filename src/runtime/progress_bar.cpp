@@ -26,15 +26,17 @@ std::string rate_text(double per_second) {
 
 } // namespace
 
-progress_bar::progress_bar() : terminal_(isatty(STDERR_FILENO)), last_time_(std::chrono::steady_clock::now()) {}
+progress_bar::progress_bar()
+    : terminal_(isatty(STDERR_FILENO)), last_time_(std::chrono::steady_clock::now()) {}
 
 progress_bar::~progress_bar() {
   if (open_) std::fputs("\n", stderr);
 }
 
 std::string progress_bar::line(const progress& p, double rate, std::size_t width) {
-  auto done = p.total_events == 0 ? (p.finished ? 1.0 : 0.0)
-                                  : static_cast<double>(p.completed_events) / static_cast<double>(p.total_events);
+  auto done = p.total_events == 0
+                  ? (p.finished ? 1.0 : 0.0)
+                  : static_cast<double>(p.completed_events) / static_cast<double>(p.total_events);
   auto left = fmt::format("{:<8} ", p.state);
   auto right = fmt::format(" {:3.0f}%  {}/{} events  {}", done * 100, p.completed_events, p.total_events,
                            rate_text(rate));
@@ -44,7 +46,8 @@ std::string progress_bar::line(const progress& p, double rate, std::size_t width
   auto used = left.size() + right.size() + 2;
   auto room = width > used + 10 ? std::min<std::size_t>(width - used - 1, 40) : 10;
   auto filled = static_cast<std::size_t>(done * static_cast<double>(room));
-  auto text = fmt::format("{}[{}{}]{}", left, std::string(filled, '#'), std::string(room - filled, ' '), right);
+  auto text =
+      fmt::format("{}[{}{}]{}", left, std::string(filled, '#'), std::string(room - filled, ' '), right);
   return text.substr(0, width > 0 ? width - 1 : 0);
 }
 

@@ -13,8 +13,7 @@ struct unit {
   double factor;
 };
 
-constexpr unit time_units[] = {{"ns", 1},  {"us", 1e3},   {"ms", 1e6},
-                               {"s", 1e9}, {"min", 60e9}, {"h", 3600e9}};
+constexpr unit time_units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"min", 60e9}, {"h", 3600e9}};
 
 constexpr unit size_units[] = {
     {"", 1},      {"B", 1},         {"kB", 1e3},      {"MB", 1e6},      {"GB", 1e9},

@@ -14,14 +14,20 @@ int run_inspect(const std::string& file, bool json) {
   auto index = index_of({mapped_file::open(file)});
   auto streams = ordered_json::array();
   for (auto& s : index.streams)
-    streams.push_back({{"name", s.name}, {"type", s.type}, {"events", s.events.size()}, {"last_event", s.events.last()}});
+    streams.push_back(
+        {{"name", s.name}, {"type", s.type}, {"events", s.events.size()}, {"last_event", s.events.last()}});
   if (json) {
-    fmt::print("{}\n", ordered_json{{"file", file}, {"events", index.events}, {"streams", streams}, {"warnings", index.warnings}}.dump());
+    fmt::print("{}\n", ordered_json{{"file", file},
+                                    {"events", index.events},
+                                    {"streams", streams},
+                                    {"warnings", index.warnings}}
+                           .dump());
     return 0;
   }
   fmt::print("{}: {} events\n", file, index.events);
   for (auto& s : index.streams)
-    fmt::print("  stream {:<20} type {:<14} {} entries, last in event {}\n", s.name, s.type, s.events.size(), s.events.last());
+    fmt::print("  stream {:<20} type {:<14} {} entries, last in event {}\n", s.name, s.type, s.events.size(),
+               s.events.last());
   for (auto& warning : index.warnings) fmt::print("  {}\n", warning);
   return 0;
 }
@@ -32,7 +38,9 @@ int run_check(const std::string& file, bool json) {
   auto parameters = settings.analysis.parameters[analysis_name_of(settings.analysis.use.front())];
   code->describe_results(complete_parameters(*code, parameters));
   if (json)
-    fmt::print("{}\n", ordered_json{{"file", file}, {"streams", settings.streams.size()}, {"analysis", code->name()}}.dump());
+    fmt::print("{}\n",
+               ordered_json{{"file", file}, {"streams", settings.streams.size()}, {"analysis", code->name()}}
+                   .dump());
   else
     fmt::print("{} is sound: {} streams, analysis {}\n", file, settings.streams.size(), code->name());
   return 0;
@@ -43,14 +51,18 @@ namespace {
 ordered_json description_of(const analysis& a) {
   auto parameters = ordered_json::array(), results = ordered_json::array();
   for (auto& p : a.describe_parameters())
-    parameters.push_back({{"name", p.name}, {"dtype", name_of(p.type)}, {"default", p.initial}, {"description", p.description}});
+    parameters.push_back({{"name", p.name},
+                          {"dtype", name_of(p.type)},
+                          {"default", p.initial},
+                          {"description", p.description}});
   for (auto& r : a.describe_results(complete_parameters(a, {})))
     results.push_back({{"name", r.name},
                        {"dtype", name_of(r.type)},
                        {"shape", r.shape},
                        {"per", r.extent == result_extent::per_event ? "event" : "scan"},
                        {"unit", r.unit}});
-  return {{"name", a.name()}, {"description", a.description()}, {"parameters", parameters}, {"results", results}};
+  return {
+      {"name", a.name()}, {"description", a.description()}, {"parameters", parameters}, {"results", results}};
 }
 
 } // namespace
@@ -66,7 +78,8 @@ int run_analyses(bool json) {
     fmt::print("{}: {}\n", a["name"].get<std::string>(), a["description"].get<std::string>());
     for (auto& p : a["parameters"])
       fmt::print("  --param {}=...  {} ({}, default '{}')\n", p["name"].get<std::string>(),
-                 p["description"].get<std::string>(), p["dtype"].get<std::string>(), p["default"].get<std::string>());
+                 p["description"].get<std::string>(), p["dtype"].get<std::string>(),
+                 p["default"].get<std::string>());
     for (auto& r : a["results"])
       fmt::print("  gives {} ({}, one per {})\n", r["name"].get<std::string>(), r["dtype"].get<std::string>(),
                  r["per"].get<std::string>());

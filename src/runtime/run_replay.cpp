@@ -34,7 +34,8 @@ std::string text_of_file(const std::string& path) {
 
 configuration settings_of(const replay_command& c, const recording_index& index) {
   configuration settings;
-  for (auto& stream : index.streams) settings.streams.push_back({.name = stream.name, .protocol = "recording"});
+  for (auto& stream : index.streams)
+    settings.streams.push_back({.name = stream.name, .protocol = "recording"});
   settings.worker.count = c.workers > 0 ? c.workers : std::max(1u, std::thread::hardware_concurrency());
   apply(c.choice, settings);
   return settings;
@@ -59,14 +60,16 @@ int summarise(const progress& p, bool json) {
     return i == p.fates.end() ? 0 : i->second;
   };
   nlohmann::ordered_json summary{{"scan", p.scan}, {"state", p.state}, {"events", p.total_events}};
-  for (auto name : {"folded", "empty", "discarded", "failed", "incomplete", "lost"}) summary[name] = fate_of(name);
+  for (auto name : {"folded", "empty", "discarded", "failed", "incomplete", "lost"})
+    summary[name] = fate_of(name);
   summary["seconds"] = p.seconds;
   summary["output"] = p.output;
   if (!p.trouble.empty()) summary["trouble"] = p.trouble;
   if (!json) {
-    fmt::print("{} events in {:.3f} s: {} folded, {} empty, {} discarded, {} failed, {} incomplete, {} lost\n",
-               p.total_events, p.seconds, fate_of("folded"), fate_of("empty"), fate_of("discarded"),
-               fate_of("failed"), fate_of("incomplete"), fate_of("lost"));
+    fmt::print(
+        "{} events in {:.3f} s: {} folded, {} empty, {} discarded, {} failed, {} incomplete, {} lost\n",
+        p.total_events, p.seconds, fate_of("folded"), fate_of("empty"), fate_of("discarded"),
+        fate_of("failed"), fate_of("incomplete"), fate_of("lost"));
     if (!p.output.empty()) fmt::print("results in {}\n", p.output);
   } else {
     fmt::print("{}\n", summary.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
@@ -87,10 +90,11 @@ int run_replay(const replay_command& command) {
   if (index.streams.empty())
     throw std::runtime_error(fmt::format("{}: there is no stream in it", fmt::join(command.files, ", ")));
   hold_signals();
-  node process({.settings = settings_of(command, index),
-                .roles = {true, true, true, true},
-                .networked = false,
-                .make_source = [files](const stream_settings& s) { return make_recording_source(files, s.name); }});
+  node process(
+      {.settings = settings_of(command, index),
+       .roles = {true, true, true, true},
+       .networked = false,
+       .make_source = [files](const stream_settings& s) { return make_recording_source(files, s.name); }});
   auto own_map = !command.map.empty();
   start_scan(process.system(), process.controller(), own_map ? text_of_file(command.map) : replay_map(index),
              own_map && command.wrap);

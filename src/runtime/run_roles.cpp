@@ -29,10 +29,12 @@ host_and_port address_of(const std::string& text, const char* option) {
 void keep_streams(configuration& settings, const std::vector<std::string>& names) {
   if (names.empty()) return;
   auto known = [&](const std::string& name) {
-    return std::any_of(settings.streams.begin(), settings.streams.end(), [&](auto& s) { return s.name == name; });
+    return std::any_of(settings.streams.begin(), settings.streams.end(),
+                       [&](auto& s) { return s.name == name; });
   };
   for (auto& name : names)
-    if (!known(name)) throw std::runtime_error(fmt::format("--stream {}: the configuration has no such stream", name));
+    if (!known(name))
+      throw std::runtime_error(fmt::format("--stream {}: the configuration has no such stream", name));
   std::erase_if(settings.streams,
                 [&](auto& s) { return std::find(names.begin(), names.end(), s.name) == names.end(); });
 }
@@ -89,15 +91,18 @@ int run_roles(const role_command& command) {
   auto roles = role_set::parse(command.roles);
   auto settings = settings_of(command, roles);
   if (roles.ingester && settings.streams.empty())
-    throw std::runtime_error("this process is to ingest and knows no stream: --config FILE with [[stream]] entries");
+    throw std::runtime_error(
+        "this process is to ingest and knows no stream: --config FILE with [[stream]] entries");
   hold_signals();
   node process({.settings = settings, .roles = roles});
   spdlog::info("{} listens at {}", command.roles, process.address());
   std::unique_ptr<control_bridge> bridge;
   std::unique_ptr<control_server> server;
   if (roles.controller) {
-    bridge = std::make_unique<control_bridge>(process.system(), process.controller(), settings.scan.arm_timeout);
-    server = std::make_unique<control_server>(settings.http.control.host, settings.http.control.port, *bridge);
+    bridge =
+        std::make_unique<control_bridge>(process.system(), process.controller(), settings.scan.arm_timeout);
+    server =
+        std::make_unique<control_server>(settings.http.control.host, settings.http.control.port, *bridge);
     server->start();
     spdlog::info("REST at http://{}:{}/api/v1", settings.http.control.host, server->port());
   }
@@ -110,7 +115,8 @@ int run_roles(const role_command& command) {
     status = 1;
   }
   if (server) server->stop();
-  if (command.json) fmt::print("{}\n", nlohmann::json{{"role", command.roles}, {"address", process.address()}}.dump());
+  if (command.json)
+    fmt::print("{}\n", nlohmann::json{{"role", command.roles}, {"address", process.address()}}.dump());
   end_process(process, status);
 }
 

@@ -54,7 +54,8 @@ const recorded_stream& stream_in(const recording_index& index, const simulate_se
   for (auto& s : index.streams)
     if (s.name == settings.stream) return s;
   if (index.streams.size() == 1) return index.streams.front();
-  throw std::runtime_error(fmt::format("{}: there is no stream '{}' in it", settings.recording.string(), settings.stream));
+  throw std::runtime_error(
+      fmt::format("{}: there is no stream '{}' in it", settings.recording.string(), settings.stream));
 }
 
 class simulation {
@@ -64,7 +65,8 @@ class simulation {
       if (command.streams.empty() ||
           std::find(command.streams.begin(), command.streams.end(), s.stream) != command.streams.end())
         add(settings, s);
-    if (instruments_.empty()) throw std::runtime_error(command.config + ": there is no [[simulate]] entry to simulate");
+    if (instruments_.empty())
+      throw std::runtime_error(command.config + ": there is no [[simulate]] entry to simulate");
   }
 
   std::string map() const {
@@ -112,14 +114,17 @@ class simulation {
     auto stream = std::find_if(settings.streams.begin(), settings.streams.end(),
                                [&](auto& x) { return x.name == s.stream; });
     if (stream->protocol != "stins")
-      throw std::runtime_error(fmt::format("stream {}: protocol {} cannot be simulated yet", s.stream, stream->protocol));
+      throw std::runtime_error(
+          fmt::format("stream {}: protocol {} cannot be simulated yet", s.stream, stream->protocol));
     auto made = std::make_unique<simulated>();
     made->what = {s.stream, s.frames, s.every};
     instrument_options options{.url = stream->url,
-                               .kind = stream->socket == socket_kind::sub ? instrument_socket::pub : instrument_socket::push,
+                               .kind = stream->socket == socket_kind::sub ? instrument_socket::pub
+                                                                          : instrument_socket::push,
                                .bind = stream->connect,
                                .rate = s.rate};
-    made->sender = std::make_unique<instrument>(options, s.recording.empty() ? generated(s) : recorded(s, made->what));
+    made->sender =
+        std::make_unique<instrument>(options, s.recording.empty() ? generated(s) : recorded(s, made->what));
     spdlog::info("stream {}: sends from {}", s.stream, made->sender->address());
     instruments_.push_back(std::move(made));
   }
@@ -161,7 +166,8 @@ class remote_controller {
       if (reason != last) spdlog::info("waiting: {}", reason);
       last = reason;
       if (std::chrono::steady_clock::now() >= deadline)
-        throw std::runtime_error(fmt::format("{} did not take the trigger map: {}", command.controller, reason));
+        throw std::runtime_error(
+            fmt::format("{} did not take the trigger map: {}", command.controller, reason));
       if (wait_for_signal(std::chrono::milliseconds(200))) return false;
     }
   }
@@ -204,7 +210,9 @@ class remote_controller {
     if (!answer) return command.controller + " does not answer (see --controller)";
     auto body = json::parse(answer->body, nullptr, false);
     auto there = body.is_object() && body.contains("workers") ? body["workers"].size() : 0;
-    return there >= command.min_workers ? "" : fmt::format("{} of {} workers are there", there, command.min_workers);
+    return there >= command.min_workers
+               ? ""
+               : fmt::format("{} of {} workers are there", there, command.min_workers);
   }
 
   httplib::Client client_;
@@ -237,9 +245,10 @@ void print_summary(const json& summary, bool as_json) {
     fmt::print("{}\n", summary.dump());
   } else {
     for (auto& s : summary["streams"])
-      fmt::print("stream {}: {} messages, {} bytes\n", s["stream"].get<std::string>(), s["messages"].get<std::uint64_t>(),
-                 s["bytes"].get<std::uint64_t>());
-    if (summary.contains("output") && summary["output"] != "") fmt::print("results in {}\n", summary["output"].get<std::string>());
+      fmt::print("stream {}: {} messages, {} bytes\n", s["stream"].get<std::string>(),
+                 s["messages"].get<std::uint64_t>(), s["bytes"].get<std::uint64_t>());
+    if (summary.contains("output") && summary["output"] != "")
+      fmt::print("results in {}\n", summary["output"].get<std::string>());
   }
   std::fflush(stdout);
 }
@@ -255,7 +264,8 @@ int run_simulate(const simulate_command& command) {
   std::optional<progress> last;
   if (command.no_map) {
     instruments.start();
-    while (!instruments.done() && !(signalled = wait_for_signal(poll_interval))) {}
+    while (!instruments.done() && !(signalled = wait_for_signal(poll_interval))) {
+    }
   } else if (controller.post(instruments.map(), command)) {
     instruments.start();
     last = follow(controller, instruments, signalled);
@@ -266,10 +276,15 @@ int run_simulate(const simulate_command& command) {
   instruments.join();
   json summary{{"streams", instruments.summary()}};
   if (last) {
-    summary.update({{"scan", last->scan}, {"state", last->state}, {"events", last->total_events}, {"fates", last->fates},
-                    {"seconds", last->seconds}, {"output", last->output}});
+    summary.update({{"scan", last->scan},
+                    {"state", last->state},
+                    {"events", last->total_events},
+                    {"fates", last->fates},
+                    {"seconds", last->seconds},
+                    {"output", last->output}});
     if (!last->finished) spdlog::warn("everything was sent, but the scan is {}", last->state);
-    if (last->finished && last->state != "finished") spdlog::warn("the scan {}: {}", last->state, last->trouble);
+    if (last->finished && last->state != "finished")
+      spdlog::warn("the scan {}: {}", last->state, last->trouble);
   }
   print_summary(summary, command.json);
   // Without a map of its own it was asked to send and no more.

@@ -125,9 +125,7 @@ class allowance {
     return used_ < beyond_ || (used_ <= allowed_ && bytes <= allowed_ - used_);
   }
 
-  void spend(std::uint64_t bytes) {
-    used_ += bytes;
-  }
+  void spend(std::uint64_t bytes) { used_ += bytes; }
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
@@ -154,8 +152,7 @@ class recording_source final : public source {
     stop();
     allowance_.reset();
     report(true, "");
-    thread_ = std::jthread(
-        [this, sink = std::move(sink)](const std::stop_token& stop) { play(stop, sink); });
+    thread_ = std::jthread([this, sink = std::move(sink)](const std::stop_token& stop) { play(stop, sink); });
   }
 
   void disarm() override {
@@ -191,8 +188,7 @@ class recording_source final : public source {
     while (auto packet = player.next(stop)) {
       auto size = packet->data.bytes();
       auto cost = budgeted_bytes(size);
-      if (batch->packets.size() == recording_batch_packets ||
-          payload + size > recording_batch_bytes) {
+      if (batch->packets.size() == recording_batch_packets || payload + size > recording_batch_bytes) {
         hand_over();
         payload = 0;
       }

@@ -168,12 +168,12 @@ class peer_watch {
 class receiver {
  public:
   receiver(const zmq_source_options& options, zmq::context_t& context)
-      : socket_(context, options.kind == zmq_socket_kind::pull ? zmq::socket_type::pull
-                                                               : zmq::socket_type::sub),
+      : socket_(context,
+                options.kind == zmq_socket_kind::pull ? zmq::socket_type::pull : zmq::socket_type::sub),
         peers_(context, socket_), listens_(options.bind),
         adapts_(!options.bind && !options.receive_high_water_mark),
-        high_water_mark_(options.receive_high_water_mark.value_or(
-            options.bind ? zmq_listening_messages : default_high_water_mark)) {
+        high_water_mark_(options.receive_high_water_mark.value_or(options.bind ? zmq_listening_messages
+                                                                               : default_high_water_mark)) {
     socket_.set(zmq::sockopt::linger, 0);
     socket_.set(zmq::sockopt::maxmsgsize, zmq_part_bytes_limit);
     // An instrument that lost its power says no goodbye; this finds out, and ZeroMQ connects again.
@@ -449,8 +449,7 @@ class zmq_source final : public source {
     reopen_at_ = clock::now() + reopen_interval;
     show(false, false);
     std::lock_guard lock(mutex_);
-    status_.error =
-        (options_.bind ? "cannot listen on " : "cannot read from ") + options_.url + ": " + why;
+    status_.error = (options_.bind ? "cannot listen on " : "cannot read from ") + options_.url + ": " + why;
   }
 
   void show(bool connected, bool reading) {
@@ -492,8 +491,7 @@ class zmq_source final : public source {
 
 std::shared_ptr<zmq::context_t> make_zmq_context() { return std::make_shared<zmq::context_t>(); }
 
-std::unique_ptr<source> make_zmq_source(zmq_source_options options,
-                                        std::shared_ptr<zmq::context_t> context) {
+std::unique_ptr<source> make_zmq_source(zmq_source_options options, std::shared_ptr<zmq::context_t> context) {
   return std::make_unique<zmq_source>(std::move(options), std::move(context));
 }
 

@@ -56,7 +56,6 @@ std::shared_ptr<zmq::context_t> make_zmq_context();
 ///
 /// The socket is opened at once. If that fails `status().error` says why, and it is tried again
 /// every second. Its methods may be called from any thread but that of the sink.
-std::unique_ptr<source> make_zmq_source(zmq_source_options options,
-                                        std::shared_ptr<zmq::context_t> context);
+std::unique_ptr<source> make_zmq_source(zmq_source_options options, std::shared_ptr<zmq::context_t> context);
 
 } // namespace dtranspose

@@ -34,8 +34,7 @@ class assembler : public testing::Test {
   /// Worker 0 is in another process, 1 and 2 are here.
   static arm order(std::uint64_t scan = 1) {
     arm m{.head = head_of(scan), .events = 100, .streams = {"a", "b"}};
-    m.workers = {
-        {"w0", incarnation(10), 0}, {"w1", incarnation(20), 1}, {"w2", incarnation(20), 1}};
+    m.workers = {{"w0", incarnation(10), 0}, {"w1", incarnation(20), 1}, {"w2", incarnation(20), 1}};
     return m;
   }
 
@@ -49,13 +48,12 @@ class assembler : public testing::Test {
 
   void dispatch(std::uint64_t begin, std::uint32_t count, std::uint32_t worker, stream_mask streams,
                 std::uint64_t scan = 1, std::uint32_t stride = 1) {
-    controller.send(actor, dispatches{head_of(scan),
-                                      dispatch_id(1),
-                                      {{{event_number(begin), count, stride},
-                                        worker_index(worker),
-                                        slot_index(0),
-                                        1,
-                                        streams}}});
+    controller.send(
+        actor,
+        dispatches{
+            head_of(scan),
+            dispatch_id(1),
+            {{{event_number(begin), count, stride}, worker_index(worker), slot_index(0), 1, streams}}});
   }
 
   void data(stream_index stream, std::vector<std::uint64_t> numbers, std::uint64_t scan = 1) {
@@ -67,8 +65,7 @@ class assembler : public testing::Test {
   }
   void tombstone(stream_index stream, std::uint64_t number, fate how, std::string cause) {
     partial_events m{head_of(), stream, sequence[stream.value]++, {}};
-    m.entries.push_back(
-        {event_number(number), dispatch_id(1), {}, missing_data{how, std::move(cause)}});
+    m.entries.push_back({event_number(number), dispatch_id(1), {}, missing_data{how, std::move(cause)}});
     ingester.send(actor, m);
   }
 
@@ -86,8 +83,7 @@ class assembler : public testing::Test {
   }
 
   void done(probe& worker, std::uint32_t index, std::uint64_t count, std::uint64_t scan = 1) {
-    worker.send(actor, processed{scan_id{scan, scan}, worker_index(index), count, 1000 * count,
-                                 100 * count});
+    worker.send(actor, processed{scan_id{scan, scan}, worker_index(index), count, 1000 * count, 100 * count});
   }
 
   std::uint64_t status(std::initializer_list<std::string_view> keys) {
@@ -144,12 +140,11 @@ TEST_F(assembler, joins_by_number_whatever_the_order) {
 
 TEST_F(assembler, each_worker_gets_its_streams_and_its_order) {
   ready();
-  controller.send(actor,
-                  dispatches{head_of(),
-                             dispatch_id(1),
-                             {{{event_number(0), 2, 1}, worker_index(1), slot_index(0), 1, 1},
-                              {{event_number(0), 2, 1}, worker_index(2), slot_index(1), 2, 3},
-                              {{event_number(5), 1, 1}, worker_index(0), slot_index(0), 1, 1}}});
+  controller.send(actor, dispatches{head_of(),
+                                    dispatch_id(1),
+                                    {{{event_number(0), 2, 1}, worker_index(1), slot_index(0), 1, 1},
+                                     {{event_number(0), 2, 1}, worker_index(2), slot_index(1), 2, 3},
+                                     {{event_number(5), 1, 1}, worker_index(0), slot_index(0), 1, 1}}});
   data(a, {1, 0});
   EXPECT_THAT(given(first), ElementsAre("0: a0", "1: a1"));
   EXPECT_THAT(given(second), IsEmpty());
@@ -242,11 +237,10 @@ TEST_F(assembler, the_worst_of_two_causes_counts_and_both_are_named) {
 
 TEST_F(assembler, a_tombstone_concerns_those_who_get_the_stream) {
   ready();
-  controller.send(actor,
-                  dispatches{head_of(),
-                             dispatch_id(1),
-                             {{{event_number(0), 1, 1}, worker_index(1), slot_index(0), 1, 1},
-                              {{event_number(0), 1, 1}, worker_index(2), slot_index(1), 1, 2}}});
+  controller.send(actor, dispatches{head_of(),
+                                    dispatch_id(1),
+                                    {{{event_number(0), 1, 1}, worker_index(1), slot_index(0), 1, 1},
+                                     {{event_number(0), 1, 1}, worker_index(2), slot_index(1), 1, 2}}});
   tombstone(b, 0, fate::incomplete, "a gap");
   data(a, {0});
   EXPECT_THAT(given(first), ElementsAre("0: a0"));
@@ -264,10 +258,8 @@ TEST_F(assembler, delivers_incomplete_events_if_told_to) {
   EXPECT_THAT(reducer.all<closes>(), IsEmpty());
   std::vector<std::string> remarked;
   for (auto& m : controller.all<remarks>())
-    for (auto& r : m.slots)
-      remarked.push_back(std::to_string(r.slots.events.first.value) + ": " + r.cause);
-  EXPECT_THAT(remarked,
-              ElementsAre("0: stream 'b': a gap", "1: stream 'a': a gap; stream 'b': a gap"));
+    for (auto& r : m.slots) remarked.push_back(std::to_string(r.slots.events.first.value) + ": " + r.cause);
+  EXPECT_THAT(remarked, ElementsAre("0: stream 'b': a gap", "1: stream 'a': a gap; stream 'b': a gap"));
 }
 
 TEST_F(assembler, messages_of_another_scan_or_generation_are_ignored) {
@@ -276,8 +268,7 @@ TEST_F(assembler, messages_of_another_scan_or_generation_are_ignored) {
   data(a, {0}, 2);
   auto other = head_of();
   other.gen = generation(2);
-  ingester.send(
-      actor, partial_events{other, a, 0, {{event_number(0), dispatch_id(1), text_data("x"), {}}}});
+  ingester.send(actor, partial_events{other, a, 0, {{event_number(0), dispatch_id(1), text_data("x"), {}}}});
   controller.send(actor, disarm{head_of(2)});
   EXPECT_THAT(given(first), IsEmpty());
   EXPECT_EQ(status({"open_events"}), 0u);

@@ -24,8 +24,7 @@ std::string simple_map(std::uint64_t count, std::vector<std::string> streams = {
   for (auto& s : streams) {
     std::string slots;
     for (std::uint64_t e = 0; e < count; ++e)
-      slots += (e ? "," : "") +
-               ("[{\"tags\":[\"" + tags + "\"],\"constraint\":" + std::to_string(e) + "}]");
+      slots += (e ? "," : "") + ("[{\"tags\":[\"" + tags + "\"],\"constraint\":" + std::to_string(e) + "}]");
     rows += (rows.empty() ? "\"" : ",\"") + s + "\":[" + slots + "]";
   }
   return "{\"parts\":{\"p\":{" + rows + "}},\"sequence\":[\"p\"]}";
@@ -76,8 +75,7 @@ class controller : public testing::Test {
   }
   void join(const member_info& m) { user.send(actor, m); }
   void join_all() {
-    for (auto& m : {ingesters_process(), first_process(), second_process(), reducer_process()})
-      join(m);
+    for (auto& m : {ingesters_process(), first_process(), second_process(), reducer_process()}) join(m);
   }
 
   pending<std::string> post(std::string body, bool wrap = false) {
@@ -118,18 +116,15 @@ class controller : public testing::Test {
                            [](auto n, auto& x) { return n + x.second.size(); });
   }
 
-  void grant(const message_head& head, std::uint32_t worker, std::uint64_t granted,
-             std::uint64_t through) {
+  void grant(const message_head& head, std::uint32_t worker, std::uint64_t granted, std::uint64_t through) {
     auto m = head;
     m.from = incarnation(worker < 2 ? 20 : 21);
     user.send(actor, credit{m, {{worker_index(worker), granted, through, 0}}});
   }
-  void commit(const message_head& head, std::uint64_t first, std::uint32_t count,
-              fate how = fate::folded, std::string cause = "") {
-    user.send(
-        actor,
-        commits{head,
-                {{{{event_number(first), count, 1}, slot_index(0), 1}, how, std::move(cause)}}});
+  void commit(const message_head& head, std::uint64_t first, std::uint32_t count, fate how = fate::folded,
+              std::string cause = "") {
+    user.send(actor,
+              commits{head, {{{{event_number(first), count, 1}, slot_index(0), 1}, how, std::move(cause)}}});
   }
   /// Every worker says that it is through.
   void finish_workers() {
@@ -153,9 +148,7 @@ class controller : public testing::Test {
     EXPECT_EQ(number_in(ledger(), {"ended"}), events);
   }
 
-  std::vector<probe*> everybody() {
-    return {&reducer, &w0, &w1, &w2, &assembler1, &assembler2, &a, &b};
-  }
+  std::vector<probe*> everybody() { return {&reducer, &w0, &w1, &w2, &assembler1, &assembler2, &a, &b}; }
 
   world w;
   probe user{w}, a{w}, b{w}, assembler1{w}, assembler2{w}, w0{w}, w1{w}, w2{w}, reducer{w};
@@ -190,8 +183,7 @@ TEST_F(controller, refuses_what_cannot_be_had_and_says_what) {
   EXPECT_EQ(unavailable(simple_map(2)), "only 0 workers available, but 1 required");
   join(second_process());
   EXPECT_EQ(
-      unavailable(
-          R"({"parts":{"p":{"a":[[{"constraint":1}]],"b":[[{"constraint":2}]]}},"sequence":["p"]})"),
+      unavailable(R"({"parts":{"p":{"a":[[{"constraint":1}]],"b":[[{"constraint":2}]]}},"sequence":["p"]})"),
       "only 1 workers available, but 2 required");
   EXPECT_EQ(unavailable(simple_map(1, {"a"}, "gpu")), "part 'p': no worker has the tags {gpu}");
   EXPECT_EQ(unavailable(simple_map(2)), "no reducer available");
@@ -365,8 +357,7 @@ TEST_F(controller, events_are_forgotten_once_they_are_committed) {
   auto head = begin(simple_map(6));
   EXPECT_THAT(a.all<forget>(), IsEmpty());
   commit(head, 1, 2);
-  EXPECT_THAT(a.expect<forget>().events,
-              ElementsAre(event_range{event_number(1), event_number(3)}));
+  EXPECT_THAT(a.expect<forget>().events, ElementsAre(event_range{event_number(1), event_number(3)}));
   EXPECT_THAT(b.all<forget>(), SizeIs(1));
   commit(head, 1, 2); // again
   commit(head_of(9), 3, 1);
@@ -380,9 +371,7 @@ TEST_F(controller, an_event_ends_with_its_last_slot_and_the_worst_of_them) {
       R"({"parts":{"p":{"a":[[{"constraint":0}],[{"constraint":1}]],"b":[[{"constraint":5}],null]}},"sequence":["p"]})");
   auto head = arm_everybody();
   auto slot = [&](std::uint16_t s, fate how, std::string cause = "") {
-    user.send(
-        actor,
-        commits{head, {{{{event_number(0), 1, 1}, slot_index(s), 1}, how, std::move(cause)}}});
+    user.send(actor, commits{head, {{{{event_number(0), 1, 1}, slot_index(s), 1}, how, std::move(cause)}}});
   };
   slot(0, fate::incomplete, "stream 'a': a gap");
   EXPECT_EQ(state().completed_events, 0u);
@@ -399,10 +388,9 @@ TEST_F(controller, an_event_ends_with_its_last_slot_and_the_worst_of_them) {
 
 TEST_F(controller, the_ledger_says_which_events_lacked_data_although_they_were_folded) {
   auto head = begin(simple_map(3));
-  user.send(actor, remarks{head,
-                           {{{{event_number(1), 1, 1}, slot_index(0), 1},
-                             fate::incomplete,
-                             "stream 'b': a gap"}}});
+  user.send(
+      actor,
+      remarks{head, {{{{event_number(1), 1, 1}, slot_index(0), 1}, fate::incomplete, "stream 'b': a gap"}}});
   commit(head, 0, 3);
   EXPECT_EQ(state().fates.at("folded"), 3u);
   EXPECT_THAT(to_json(ledger()), HasSubstr("stream 'b': a gap"));
@@ -609,8 +597,7 @@ TEST_F(controller, draining_finishes_workers_then_the_reducer_then_disarms) {
   auto request = reducer.take_letter<finish_scan>();
   ASSERT_TRUE(request);
   std::map<std::uint32_t, std::uint64_t> counts;
-  for (auto& m : request->content.get_as<finish_scan>(0).workers)
-    counts[m.worker.value] = m.results;
+  for (auto& m : request->content.get_as<finish_scan>(0).workers) counts[m.worker.value] = m.results;
   EXPECT_THAT(counts, ElementsAre(std::pair(0, 4), std::pair(1, 6), std::pair(2, 5)));
   EXPECT_THAT(a.all<disarm>(), IsEmpty());
   reducer.reply(*request, finished_scan{"", {"a complaint"}, 0});
@@ -699,8 +686,7 @@ TEST_F(controller, status_asks_everybody_and_waits_for_nobody_too_long) {
   w.advance(1100ms);
   auto report = answer.get();
   EXPECT_EQ(*report.find("streams")->find("a")->find("state")->as_text(), "idle");
-  EXPECT_THAT(*report.find("streams")->find("b")->find("error")->as_text(),
-              HasSubstr("does not answer"));
+  EXPECT_THAT(*report.find("streams")->find("b")->find("error")->as_text(), HasSubstr("does not answer"));
   EXPECT_NE(report.find("workers")->find("w2"), nullptr);
   EXPECT_NE(report.find("assemblers")->find("work1@host"), nullptr);
   EXPECT_EQ(*report.find("state")->as_text(), "idle");
@@ -723,8 +709,7 @@ TEST_F(controller, the_ensemble_names_who_is_there) {
   EXPECT_THAT(*report.find("workers")->as_list(), SizeIs(3));
   EXPECT_EQ(*report.find("controller_version")->as_text(), "1.2.3");
   user.send(actor, departed{incarnation(20)});
-  EXPECT_THAT(*user.ask<value>(actor, config_atom::value).get().find("workers")->as_list(),
-              SizeIs(1));
+  EXPECT_THAT(*user.ask<value>(actor, config_atom::value).get().find("workers")->as_list(), SizeIs(1));
 }
 
 } // namespace

@@ -171,8 +171,7 @@ class probe {
     auto state = std::make_shared<typename pending<T>::state>();
     self()
         ->request(to, caf::infinite, std::forward<Ts>(content)...)
-        .then([state](const T& x) { state->value = x; },
-              [state](const caf::error& e) { state->error = e; });
+        .then([state](const T& x) { state->value = x; }, [state](const caf::error& e) { state->error = e; });
     world_.run();
     return pending<T>(state);
   }

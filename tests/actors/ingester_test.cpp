@@ -28,17 +28,16 @@ class ingester : public testing::Test {
 
   void build(std::uint64_t retain = 1 << 20, std::uint64_t read_ahead = 1 << 20,
              std::uint64_t late_window = 4) {
-    actor = w.own(spawn_ingester(w.system(), {.stream = "det",
-                                              .protocol = "stins",
-                                              .budget = {retain, read_ahead},
-                                              .late_window = late_window,
-                                              .rearm_timeout = 2s,
-                                              .stall_timeout = stall_timeout,
-                                              .life = incarnation(77),
-                                              .around = w.around(),
-                                              .make_source = [s = script] {
-                                                return std::make_unique<scripted_source>(s);
-                                              }}));
+    actor = w.own(spawn_ingester(
+        w.system(), {.stream = "det",
+                     .protocol = "stins",
+                     .budget = {retain, read_ahead},
+                     .late_window = late_window,
+                     .rearm_timeout = 2s,
+                     .stall_timeout = stall_timeout,
+                     .life = incarnation(77),
+                     .around = w.around(),
+                     .make_source = [s = script] { return std::make_unique<scripted_source>(s); }}));
     w.run();
   }
 
@@ -55,8 +54,7 @@ class ingester : public testing::Test {
           .streams = {"other", "det"},
           .stream = stream_index(1),
           .entries = entries};
-    m.workers = {
-        {"w0", incarnation(10), 0}, {"w1", incarnation(10), 0}, {"w2", incarnation(11), 1}};
+    m.workers = {{"w0", incarnation(10), 0}, {"w1", incarnation(10), 0}, {"w2", incarnation(11), 1}};
     return m;
   }
 
@@ -76,9 +74,9 @@ class ingester : public testing::Test {
   /// `count` events from `begin` on go to these processes.
   void assign(std::uint64_t begin, std::uint32_t count, std::vector<process_index> to,
               std::uint64_t scan = 1) {
-    controller.send(actor, assignments{head_of(scan),
-                                       dispatch_id(5),
-                                       {{{event_number(begin), count, 1}, std::move(to)}}});
+    controller.send(
+        actor,
+        assignments{head_of(scan), dispatch_id(5), {{{event_number(begin), count, 1}, std::move(to)}}});
   }
 
   /// What a process got since it was last asked, as "event=text" or "event!fate"; checks the
@@ -154,8 +152,7 @@ TEST_F(ingester, a_disarm_ends_the_wait_for_connections) {
 
 TEST_F(ingester, a_second_arm_replaces_one_that_waits) {
   build();
-  auto older = controller.ask<armed>(actor, order(5, 1)),
-       newer = controller.ask<armed>(actor, order(5, 2));
+  auto older = controller.ask<armed>(actor, order(5, 1)), newer = controller.ask<armed>(actor, order(5, 2));
   EXPECT_EQ(older.code(), ec::superseded);
   introduce(10, first.handle);
   introduce(11, second.handle);
@@ -186,16 +183,14 @@ TEST_F(ingester, does_not_matter_which_comes_first_or_how_numbers_swap) {
   push({image(1, "again")});
   assign(3, 3, {0});
   push({image(3, "d"), end_packet(4), image(2, "c")});
-  EXPECT_THAT(got_first(),
-              testing::UnorderedElementsAre("0=start", "1=a", "2=b", "3=c", "4=d", "5=end"));
+  EXPECT_THAT(got_first(), testing::UnorderedElementsAre("0=start", "1=a", "2=b", "3=c", "4=d", "5=end"));
 }
 
 TEST_F(ingester, events_are_those_of_its_assignments) {
   ready(4);
-  controller.send(actor,
-                  assignments{head_of(),
-                              dispatch_id(9),
-                              {{{event_number(10), 3, 5}, {0}}, {{event_number(40), 1, 1}, {1}}}});
+  controller.send(actor, assignments{head_of(),
+                                     dispatch_id(9),
+                                     {{{event_number(10), 3, 5}, {0}}, {{event_number(40), 1, 1}, {1}}}});
   push({start_packet(), image(0), image(1), end_packet(2)});
   EXPECT_THAT(got_first(), ElementsAre("10=start", "15=frame", "20=frame"));
   EXPECT_THAT(got_second(), ElementsAre("40=end"));
@@ -293,8 +288,7 @@ TEST_F(ingester, what_is_missing_is_named_by_its_number) {
   push({start_packet(), image(0), image(7), image(8), image(9), image(10), image(11)});
   got_first();
   EXPECT_THAT(causes, SizeIs(testing::Gt(0)));
-  EXPECT_THAT(causes, testing::Each(HasSubstr("number")))
-      << "as the instrument counts, not as the scan does";
+  EXPECT_THAT(causes, testing::Each(HasSubstr("number"))) << "as the instrument counts, not as the scan does";
 }
 
 TEST_F(ingester, a_gap_before_the_end_is_given_up_in_time) {
@@ -347,8 +341,8 @@ TEST_F(ingester, an_early_end_is_an_entry_when_a_start_follows) {
   push({{text_data("start2"), {.kind = entry_kind::start, .message_number = 3}},
         {text_data("x"), {.number = 0, .message_number = 4}},
         {text_data("end2"), {.kind = entry_kind::end, .message_number = 5}}});
-  EXPECT_THAT(got_first(), testing::UnorderedElementsAre("0=start", "1=frame", "2=end", "3=start2",
-                                                         "4=x", "5=end2"));
+  EXPECT_THAT(got_first(),
+              testing::UnorderedElementsAre("0=start", "1=frame", "2=end", "3=start2", "4=x", "5=end2"));
 }
 
 TEST_F(ingester, a_faulty_packet_costs_its_own_event) {
@@ -361,8 +355,7 @@ TEST_F(ingester, a_faulty_packet_costs_its_own_event) {
   garbage.fault = packet_fault::not_json;
   garbage.numbered = false;
   push({start_packet(), garbage, bad, image(1), end_packet(2)});
-  EXPECT_THAT(got_first(),
-              testing::UnorderedElementsAre("0=start", "1!incomplete", "2=frame", "3=end"));
+  EXPECT_THAT(got_first(), testing::UnorderedElementsAre("0=start", "1!incomplete", "2=frame", "3=end"));
   EXPECT_THAT(causes, ElementsAre(testing::AllOf(HasSubstr("truncated"), HasSubstr("number 0"))));
   EXPECT_EQ(status({"faults", "not_json"}), 1u);
   EXPECT_EQ(status({"faults", "truncated"}), 1u);
@@ -428,8 +421,7 @@ TEST_F(ingester, a_disarm_lets_everything_go) {
   sink(batch);
   w.run();
   EXPECT_THAT(got_first(), IsEmpty());
-  EXPECT_EQ(*controller.ask<value>(actor, status_atom::value).get().find("state")->as_text(),
-            "idle");
+  EXPECT_EQ(*controller.ask<value>(actor, status_atom::value).get().find("state")->as_text(), "idle");
 }
 
 TEST_F(ingester, what_was_under_way_from_an_earlier_arming_is_dropped) {
@@ -502,10 +494,8 @@ TEST_F(ingester, frames_are_not_copied_on_their_way) {
   auto data = text_data("frame");
   assign(0, 2, {0, 1});
   push({{data, {.kind = entry_kind::start, .message_number = 0}}});
-  EXPECT_EQ(first.expect<partial_events>().entries.at(0).data.frames().data(),
-            data.frames().data());
-  EXPECT_EQ(second.expect<partial_events>().entries.at(0).data.frames().data(),
-            data.frames().data());
+  EXPECT_EQ(first.expect<partial_events>().entries.at(0).data.frames().data(), data.frames().data());
+  EXPECT_EQ(second.expect<partial_events>().entries.at(0).data.frames().data(), data.frames().data());
 }
 
 TEST_F(ingester, says_how_it_is) {

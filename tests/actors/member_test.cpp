@@ -43,12 +43,7 @@ class member : public testing::Test {
   }
 
   roster::entry entry(std::uint64_t life, bool ingests, bool works, bool reduces) {
-    return {incarnation(life),
-            "process" + std::to_string(life),
-            "127.0.0.1:1",
-            ingests,
-            works,
-            reduces};
+    return {incarnation(life), "process" + std::to_string(life), "127.0.0.1:1", ingests, works, reduces};
   }
 
   std::vector<std::uint64_t> lives(const std::vector<member_info>& list) {
@@ -80,8 +75,7 @@ TEST_F(member, announces_itself_to_its_own_actors_and_controller) {
   EXPECT_EQ(m.life, incarnation(50));
   EXPECT_EQ(m.address, "127.0.0.1:4242");
   EXPECT_EQ(m.member, actor);
-  for (auto p : {&ingester, &worker, &assembler})
-    EXPECT_THAT(lives(p->all<member_info>()), ElementsAre(50));
+  for (auto p : {&ingester, &worker, &assembler}) EXPECT_THAT(lives(p->all<member_info>()), ElementsAre(50));
   EXPECT_FALSE(w.scheduler().has_pending_timeout()) << "there is nobody to join";
 }
 
@@ -119,8 +113,7 @@ TEST_F(member, links_who_introduces_itself) {
 TEST_F(member, without_a_controller_it_tells_its_own_actors_alone) {
   build(false);
   EXPECT_EQ(other.ask<member_info>(actor, info_of(60, other)).get().life, incarnation(50));
-  for (auto p : {&ingester, &worker, &assembler})
-    EXPECT_THAT(lives(p->all<member_info>()), ElementsAre(60));
+  for (auto p : {&ingester, &worker, &assembler}) EXPECT_THAT(lives(p->all<member_info>()), ElementsAre(60));
   EXPECT_THAT(other.all<roster>(), IsEmpty());
 }
 
@@ -152,9 +145,9 @@ TEST_F(member, dials_those_it_needs_from_the_smaller_incarnation) {
     roster::entry entry;
     bool dials;
   };
-  for (auto& [e, dials] : {one{entry(60, false, true, false), true}, // our ingester, their workers
-                           one{entry(60, false, false, true), true}, // our workers, their reducer
-                           one{entry(60, true, false, false), true}, // their ingester, our workers
+  for (auto& [e, dials] : {one{entry(60, false, true, false), true},   // our ingester, their workers
+                           one{entry(60, false, false, true), true},   // our workers, their reducer
+                           one{entry(60, true, false, false), true},   // their ingester, our workers
                            one{entry(60, false, false, false), false}, // nothing to talk about
                            one{entry(40, true, true, true), false},    // they dial
                            one{entry(50, true, true, true), false}}) { // that is us

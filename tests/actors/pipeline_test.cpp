@@ -52,9 +52,8 @@ std::vector<stream_packet> series(std::size_t stream, std::uint64_t images) {
     std::size_t shape[] = {1, 1};
     write_stins_image(header, message++, {.frame = n, .shape = shape});
     auto x = pixel_of(stream, n);
-    format->read(
-        memory_frames::of(stins_type_tag, {header, {reinterpret_cast<char*>(&x), sizeof x}}),
-        packets);
+    format->read(memory_frames::of(stins_type_tag, {header, {reinterpret_cast<char*>(&x), sizeof x}}),
+                 packets);
   }
   write_stins_end(header, message);
   format->read(memory_frames::of(stins_type_tag, {header}), packets);
@@ -161,12 +160,12 @@ class run {
   // -----------------------------------------------------------------------------------------
 
   void build() {
-    reducer_ = w_.own(
-        spawn_reducer(w_.system(), {.life = incarnation(30),
-                                    .around = w_.around(),
-                                    .output = (directory_ / "out.h5").string(),
-                                    .make_journal = [] { return std::make_unique<no_journal>(); },
-                                    .detached = false}));
+    reducer_ =
+        w_.own(spawn_reducer(w_.system(), {.life = incarnation(30),
+                                           .around = w_.around(),
+                                           .output = (directory_ / "out.h5").string(),
+                                           .make_journal = [] { return std::make_unique<no_journal>(); },
+                                           .detached = false}));
     gate_.emplace(w_, reducer_);
     controller_ = w_.own(spawn_controller(w_.system(), {.life = incarnation(1),
                                                         .around = w_.around(),
@@ -183,17 +182,17 @@ class run {
       scripts_.push_back(std::make_shared<source_script>());
       budgets_.push_back({frame_cost * drawn(v_.least_budget, v_.most_budget),
                           frame_cost * drawn(v_.least_budget, v_.most_budget)});
-      ingesters_.push_back(
-          w_.own(spawn_ingester(w_.system(), {.stream = names[s],
-                                              .protocol = "stins",
-                                              .budget = budgets_.back(),
-                                              .late_window = v_.late_window,
-                                              .rearm_timeout = 2s,
-                                              .life = incarnation(10),
-                                              .around = w_.around(),
-                                              .make_source = [script = scripts_.back()] {
-                                                return std::make_unique<scripted_source>(script);
-                                              }})));
+      ingesters_.push_back(w_.own(spawn_ingester(w_.system(), {.stream = names[s],
+                                                               .protocol = "stins",
+                                                               .budget = budgets_.back(),
+                                                               .late_window = v_.late_window,
+                                                               .rearm_timeout = 2s,
+                                                               .life = incarnation(10),
+                                                               .around = w_.around(),
+                                                               .make_source = [script = scripts_.back()] {
+                                                                 return std::make_unique<scripted_source>(
+                                                                     script);
+                                                               }})));
       ingest.ingesters.push_back({names[s], ingesters_.back()});
     }
     tell(controller_, ingest);
@@ -201,8 +200,7 @@ class run {
     build_workers(21, {{"generic"}, {"generic", "gpu"}}, reduce);
   }
 
-  void build_workers(std::uint64_t life, const std::vector<tag_set>& tags,
-                     const member_info& reduce) {
+  void build_workers(std::uint64_t life, const std::vector<tag_set>& tags, const member_info& reduce) {
     member_info m;
     m.life = incarnation(life);
     std::vector<caf::actor> handles;
@@ -213,8 +211,8 @@ class run {
       m.workers.push_back({name, t, handles.back()});
       tell(handles.back(), reduce);
     }
-    m.assembler = w_.own(
-        spawn_assembler(w_.system(), {.life = m.life, .memory = 1 << 20, .workers = handles}));
+    m.assembler =
+        w_.own(spawn_assembler(w_.system(), {.life = m.life, .memory = 1 << 20, .workers = handles}));
     assemblers_.push_back(m.assembler);
     tell(m.assembler, reduce);
     tell(controller_, m);
@@ -260,8 +258,7 @@ class run {
       }
       for (std::size_t i = 1; i + 1 < list.size(); ++i)
         if (plain::below(w_.random, 5) == 0)
-          list.insert(list.begin() + static_cast<std::ptrdiff_t>(drawn(i, list.size() - 2)),
-                      list[i]);
+          list.insert(list.begin() + static_cast<std::ptrdiff_t>(drawn(i, list.size() - 2)), list[i]);
     }
   }
 
@@ -303,9 +300,8 @@ class run {
       std::uint64_t cost = 0;
       for (auto n = drawn(1, 5); n > 0 && next < packets_[s].size(); --n) {
         auto size = packets_[s][next].data.bytes();
-        auto fits =
-            script.sink && ((chunk.empty() && script.handed_over < script.beyond) ||
-                            script.handed_over + cost + budgeted_bytes(size) <= script.allowed);
+        auto fits = script.sink && ((chunk.empty() && script.handed_over < script.beyond) ||
+                                    script.handed_over + cost + budgeted_bytes(size) <= script.allowed);
         if (!fits) break;
         cost += budgeted_bytes(size);
         chunk.push_back(packets_[s][next++]);
@@ -329,8 +325,7 @@ class run {
       if (!report.find("held_bytes")) continue;
       // One packet passes beyond a budget, and so many as it takes to tell that a frame is missing.
       auto beyond = 1 + (v_.losses > 0 || v_.disorder ? v_.late_window : 0);
-      ASSERT_LE(number_in(report, {"held_bytes"}), budgets_[s].retain + beyond * frame_cost)
-          << names[s];
+      ASSERT_LE(number_in(report, {"held_bytes"}), budgets_[s].retain + beyond * frame_cost) << names[s];
     }
   }
 
@@ -360,8 +355,8 @@ class run {
       if (slot.empty()) continue;
       if (x.how == fate::discarded) x.how = fate::empty;
       auto& places = places_.at(stream);
-      auto entry = static_cast<std::uint64_t>(std::find(places.begin(), places.end(), event) -
-                                              places.begin());
+      auto entry =
+          static_cast<std::uint64_t>(std::find(places.begin(), places.end(), event) - places.begin());
       if (entry == 0 || entry + 1 == places.size()) continue;
       if (stream == names[lossy_] && lost_.contains(entry - 1))
         x.by_loss = true;
@@ -454,15 +449,14 @@ class run {
     hdf5::handle space(H5Dget_space(set.get()), H5Sclose, name, "space");
     EXPECT_EQ(H5Sget_simple_extent_npoints(space.get()), static_cast<hssize_t>(count));
     std::vector<double> all(count);
-    hdf5::check(H5Dread(set.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, all.data()),
-                name, "read");
+    hdf5::check(H5Dread(set.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, all.data()), name,
+                "read");
     return all;
   }
 
   std::string describe(const progress& p) {
     auto text = p.state + ", " + std::to_string(p.completed_events) + " of " +
-                std::to_string(p.total_events) + " ended, " + std::to_string(p.last_assigned) +
-                " assigned";
+                std::to_string(p.total_events) + " ended, " + std::to_string(p.last_assigned) + " assigned";
     for (std::size_t s = 0; s < stream_count; ++s) {
       text += "\n  " + names[s] + ": " + std::to_string(pushed_[s]) + " of " +
               std::to_string(packets_[s].size()) + " packets";
@@ -471,13 +465,11 @@ class run {
         text += ", holds " + std::to_string(number_in(report, {"held_bytes"})) + " bytes of " +
                 std::to_string(budgets_[s].retain);
       if (auto event = report.find("waiting_for_event"))
-        text +=
-            ", waits for event " + std::to_string(static_cast<std::uint64_t>(*event->as_number()));
+        text += ", waits for event " + std::to_string(static_cast<std::uint64_t>(*event->as_number()));
     }
     for (auto& assembler : assemblers_)
       if (auto report = status(assembler); report.find("open_events"))
-        text +=
-            "\n  assembler: " + std::to_string(number_in(report, {"open_events"})) + " events open";
+        text += "\n  assembler: " + std::to_string(number_in(report, {"open_events"})) + " events open";
     return text;
   }
 
@@ -531,11 +523,8 @@ TEST(pipeline, deferred_results_cover_every_event_once) {
 }
 
 TEST(pipeline, deferred_results_and_lost_frames) {
-  run_seeds(40, {.analysis = "sum",
-                 .make_map = even_map,
-                 .least_budget = 70,
-                 .most_budget = 90,
-                 .losses = 5});
+  run_seeds(40,
+            {.analysis = "sum", .make_map = even_map, .least_budget = 70, .most_budget = 90, .losses = 5});
 }
 
 } // namespace

@@ -15,8 +15,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-slot_run slots(std::uint64_t event, std::uint32_t count = 1, std::uint16_t slot = 0,
-               std::uint16_t n = 1) {
+slot_run slots(std::uint64_t event, std::uint32_t count = 1, std::uint16_t slot = 0, std::uint16_t n = 1) {
   return {{event_number(event), count, 1}, slot_index(slot), n};
 }
 
@@ -32,13 +31,12 @@ mapped_batch mapped(std::vector<slot_run> list) {
 class reducer : public testing::Test {
  protected:
   void build(std::string output = "", bool overwrite = false) {
-    actor = w.own(
-        spawn_reducer(w.system(), {.life = incarnation(30),
-                                   .around = w.around(),
-                                   .output = std::move(output),
-                                   .overwrite = overwrite,
-                                   .make_journal = [] { return std::make_unique<no_journal>(); },
-                                   .detached = false}));
+    actor = w.own(spawn_reducer(w.system(), {.life = incarnation(30),
+                                             .around = w.around(),
+                                             .output = std::move(output),
+                                             .overwrite = overwrite,
+                                             .make_journal = [] { return std::make_unique<no_journal>(); },
+                                             .detached = false}));
     w.run();
   }
 
@@ -54,12 +52,10 @@ class reducer : public testing::Test {
   }
 
   void fold(probe& from, std::uint32_t index, mapped_batch b, std::uint64_t scan = 1) {
-    from.send(actor, results{head_of(scan), worker_index(index), sequence[index]++,
-                             parameters_version(1), std::move(b)});
+    from.send(actor, results{head_of(scan), worker_index(index), sequence[index]++, parameters_version(1),
+                             std::move(b)});
   }
-  void close(std::vector<unmappable> list) {
-    assembler.send(actor, closes{head_of(), std::move(list)});
-  }
+  void close(std::vector<unmappable> list) { assembler.send(actor, closes{head_of(), std::move(list)}); }
 
   /// What ended since it was last asked, as "event.slot fate".
   std::vector<std::string> ended() {
@@ -119,8 +115,7 @@ TEST_F(reducer, a_slot_ends_once_whoever_comes_first) {
   fold(second, 1, mapped({slots(2), slots(3)}));
   EXPECT_THAT(ended(), ElementsAre("0.0 folded", "1.0 folded", "2.0 incomplete", "3.0 folded"));
   EXPECT_EQ(status("folded"), 3u);
-  EXPECT_EQ(second.all<accepted>().size(), 2u)
-      << "a duplicate is accepted, or it would be sent for ever";
+  EXPECT_EQ(second.all<accepted>().size(), 2u) << "a duplicate is accepted, or it would be sent for ever";
 }
 
 TEST_F(reducer, a_result_is_folded_whole_or_not_at_all) {
@@ -150,8 +145,7 @@ TEST_F(reducer, slots_of_one_event_are_apart) {
   fold(first, 0, mapped({slots(4, 1, 1)}));
   close({{slots(4, 1, 0), fate::incomplete, "a gap"}});
   fold(second, 1, mapped({slots(4, 1, 2, 3)}));
-  EXPECT_THAT(ended(), ElementsAre("4.1 folded", "4.0 incomplete", "4.2 folded", "4.3 folded",
-                                   "4.4 folded"));
+  EXPECT_THAT(ended(), ElementsAre("4.1 folded", "4.0 incomplete", "4.2 folded", "4.3 folded", "4.4 folded"));
 }
 
 TEST_F(reducer, finish_waits_for_messages_that_are_under_way) {

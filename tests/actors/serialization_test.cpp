@@ -62,16 +62,14 @@ void expect_round_trip(const char* name, const T& x) {
   EXPECT_EQ(written(back), bytes);
   for (std::size_t n = 0; n < bytes.size(); ++n) {
     T cut;
-    EXPECT_TRUE(
-        read_into(cut, octets(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n))))
+    EXPECT_TRUE(read_into(cut, octets(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n))))
         << n << " of " << bytes.size() << " bytes were taken for the whole";
   }
 }
 
 value nested(std::size_t depth) {
   value v(1.5);
-  for (std::size_t i = 0; i < depth; ++i)
-    v = i % 2 ? value(value_list{v}) : value(value_map{{"k", v}});
+  for (std::size_t i = 0; i < depth; ++i) v = i % 2 ? value(value_list{v}) : value(value_map{{"k", v}});
   return v;
 }
 
@@ -109,8 +107,7 @@ event_run run_of(std::uint64_t first, std::uint32_t count, std::uint32_t stride 
   return {event_number(first), count, stride};
 }
 
-const message_head head{scan_id{0x0123456789abcdef, 42}, generation(3),
-                        incarnation(0xfedcba9876543210)};
+const message_head head{scan_id{0x0123456789abcdef, 42}, generation(3), incarnation(0xfedcba9876543210)};
 
 TEST(serialization, values_of_every_kind) {
   for (auto& v : values()) {
@@ -125,14 +122,13 @@ TEST(serialization, values_of_every_kind) {
 /// here is an endless loop.
 TEST(serialization, every_floating_point_number) {
   using limits = std::numeric_limits<double>;
-  for (double x : {limits::quiet_NaN(), limits::infinity(), -limits::infinity(),
-                   limits::denorm_min(), limits::max(), limits::min(), -0.0, 0.1}) {
+  for (double x : {limits::quiet_NaN(), limits::infinity(), -limits::infinity(), limits::denorm_min(),
+                   limits::max(), limits::min(), -0.0, 0.1}) {
     SCOPED_TRACE(x);
     auto check = [x] {
       alarm(2);
       auto back = reread(value(x)).as_number();
-      std::_Exit(
-          back && std::bit_cast<std::uint64_t>(*back) == std::bit_cast<std::uint64_t>(x) ? 0 : 1);
+      std::_Exit(back && std::bit_cast<std::uint64_t>(*back) == std::bit_cast<std::uint64_t>(x) ? 0 : 1);
     };
     EXPECT_EXIT(check(), testing::ExitedWithCode(0), "");
   }
@@ -149,8 +145,7 @@ TEST(serialization, arrays_of_every_type) {
 }
 
 TEST(serialization, frames) {
-  for (auto& data :
-       {some_data(), memory_frames::of("T", {}), memory_frames::of("T", {""}), stream_data()}) {
+  for (auto& data : {some_data(), memory_frames::of("T", {}), memory_frames::of("T", {""}), stream_data()}) {
     expect_round_trip("stream_data", data);
     EXPECT_EQ(reread(data), data);
   }
@@ -216,20 +211,16 @@ TEST(serialization, every_message_between_processes) {
   expect_round_trip("departed", departed{incarnation(3)});
   expect_round_trip("arm", full_arm());
   expect_round_trip("armed", armed{incarnation(3), 8});
-  expect_round_trip("assignments",
-                    assignments{head, dispatch_id(1), {of_stream, {run_of(7, 1), {}}}});
+  expect_round_trip("assignments", assignments{head, dispatch_id(1), {of_stream, {run_of(7, 1), {}}}});
   expect_round_trip("dispatches", dispatches{head, dispatch_id(1), {to_worker}});
-  expect_round_trip(
-      "partial_events",
-      partial_events{head,
-                     stream_index(1),
-                     5,
-                     {{event_number(1), dispatch_id(1), some_data(), {}},
-                      {event_number(2), dispatch_id(1), {}, missing_data{fate::lost, "c"}}}});
-  expect_round_trip("credit",
-                    credit{head, {{worker_index(0), 10, 2, 99}, {worker_index(1), 8, 0, 0}}});
-  expect_round_trip("results",
-                    results{head, worker_index(1), 6, parameters_version(1), full_batch()});
+  expect_round_trip("partial_events",
+                    partial_events{head,
+                                   stream_index(1),
+                                   5,
+                                   {{event_number(1), dispatch_id(1), some_data(), {}},
+                                    {event_number(2), dispatch_id(1), {}, missing_data{fate::lost, "c"}}}});
+  expect_round_trip("credit", credit{head, {{worker_index(0), 10, 2, 99}, {worker_index(1), 8, 0, 0}}});
+  expect_round_trip("results", results{head, worker_index(1), 6, parameters_version(1), full_batch()});
   expect_round_trip("closes", closes{head, {slot}});
   expect_round_trip("remarks", remarks{head, {slot}});
   expect_round_trip("seal", seal{head});
@@ -312,8 +303,8 @@ TEST(serialization, messages_cross_as_type_erased_content) {
   cross(caf::make_message(armed{}));
   cross(caf::make_message(assignments{}));
   cross(caf::make_message(dispatches{}));
-  cross(caf::make_message(
-      partial_events{head, stream_index(0), 0, {{event_number(1), {}, some_data(), {}}}}));
+  cross(
+      caf::make_message(partial_events{head, stream_index(0), 0, {{event_number(1), {}, some_data(), {}}}}));
   cross(caf::make_message(credit{}));
   cross(caf::make_message(results{head, {}, 0, {}, full_batch()}));
   cross(caf::make_message(closes{}));
@@ -370,15 +361,14 @@ std::size_t peak_memory() {
 constexpr std::uint8_t text_kind = 5, bytes_kind = 6, array_kind = 7, list_kind = 8, map_kind = 9;
 
 TEST(serialization, kinds_that_do_not_exist) {
-  for (int kind = 10; kind < 256; ++kind)
-    expect_refused<value>(raw(static_cast<std::uint8_t>(kind)));
+  for (int kind = 10; kind < 256; ++kind) expect_refused<value>(raw(static_cast<std::uint8_t>(kind)));
   std::uint64_t size = 8;
   for (int type = 10; type < 256; ++type)
     expect_refused<value>(
         raw(array_kind, static_cast<std::uint8_t>(type), std::vector<std::uint64_t>{1}, size, 0.0));
   for (int how = 6; how < 256; ++how)
-    expect_refused<outgoing_entry>(raw(std::uint64_t{1}, std::uint64_t{1}, true,
-                                       static_cast<std::uint8_t>(how), std::string()));
+    expect_refused<outgoing_entry>(
+        raw(std::uint64_t{1}, std::uint64_t{1}, true, static_cast<std::uint8_t>(how), std::string()));
 }
 
 TEST(serialization, arrays_whose_shape_does_not_fit) {
@@ -407,8 +397,7 @@ TEST(serialization, depth_is_bounded) {
 /// A length alone must not cost memory: it is a claim of the peer's.
 TEST(serialization, lengths_beyond_what_came) {
   auto before = peak_memory();
-  for (std::uint64_t size :
-       {std::uint64_t{1} << 30, (std::uint64_t{1} << 32) + 1, ~std::uint64_t{0}}) {
+  for (std::uint64_t size : {std::uint64_t{1} << 30, (std::uint64_t{1} << 32) + 1, ~std::uint64_t{0}}) {
     SCOPED_TRACE(size);
     expect_refused<value>(raw(bytes_kind, size));
     expect_refused<value>(raw(list_kind, size));
@@ -432,12 +421,11 @@ TEST(serialization, lengths_beyond_what_came) {
 TEST(serialization, damaged_bytes) {
   std::mt19937_64 random(7);
   auto good = written(results{head, worker_index(1), 6, parameters_version(1), full_batch()});
-  auto frames = written(partial_events{
-      head, stream_index(1), 5, {{event_number(1), dispatch_id(1), some_data(), {}}}});
+  auto frames =
+      written(partial_events{head, stream_index(1), 5, {{event_number(1), dispatch_id(1), some_data(), {}}}});
   for (int i = 0; i < 20'000; ++i) {
     auto bytes = i % 2 ? good : frames;
-    for (auto n = 1 + random() % 3; n > 0; --n)
-      bytes[random() % bytes.size()] = static_cast<char>(random());
+    for (auto n = 1 + random() % 3; n > 0; --n) bytes[random() % bytes.size()] = static_cast<char>(random());
     results a;
     partial_events b;
     if (i % 2)

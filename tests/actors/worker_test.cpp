@@ -23,8 +23,7 @@ class worker : public testing::Test {
  protected:
   void build() {
     actor = w.own(spawn_worker(
-        w.system(),
-        {.name = "w1", .life = incarnation(20), .around = w.around(), .detached = false}));
+        w.system(), {.name = "w1", .life = incarnation(20), .around = w.around(), .detached = false}));
     w.run();
   }
 
@@ -93,8 +92,7 @@ TEST_F(worker, refuses_analyses_and_parameters_that_cannot_be_used) {
   EXPECT_THAT(controller.ask<armed>(actor, m).error(), HasSubstr("rows"));
   m.parameters = {{"nothing", "x"}};
   EXPECT_THAT(controller.ask<armed>(actor, m).error(), HasSubstr("nothing"));
-  EXPECT_FALSE(controller.ask<armed>(actor, order("roi", 2)).open())
-      << "a good one is taken afterwards";
+  EXPECT_FALSE(controller.ask<armed>(actor, order("roi", 2)).open()) << "a good one is taken afterwards";
 }
 
 TEST_F(worker, the_same_refusal_comes_when_it_had_to_wait) {
@@ -138,8 +136,7 @@ TEST_F(worker, what_throws_costs_its_own_event) {
   give(0, {pixel(1),
            memory_frames::of(
                stins_type_tag,
-               {R"({"htype":"image","frame":1,"shape":[0,4],"type":"uint16","compression":"none"})",
-                ""}),
+               {R"({"htype":"image","frame":1,"shape":[0,4],"type":"uint16","compression":"none"})", ""}),
            pixel(3)});
   auto m = reducer.expect<results>();
   EXPECT_EQ(m.mapped.mapped.size(), 2u);
@@ -204,8 +201,7 @@ TEST_F(worker, finish_flushes_and_counts_its_messages) {
 TEST_F(worker, an_idle_worker_finishes_with_no_message) {
   ready("none");
   EXPECT_EQ(controller.ask<finished_worker>(actor, finish_worker{head_of()}).get().results, 0u);
-  EXPECT_EQ(controller.ask<finished_worker>(actor, finish_worker{head_of(2)}).code(),
-            ec::superseded);
+  EXPECT_EQ(controller.ask<finished_worker>(actor, finish_worker{head_of(2)}).code(), ec::superseded);
 }
 
 TEST_F(worker, messages_of_another_scan_or_generation_are_ignored) {

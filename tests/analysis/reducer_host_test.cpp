@@ -61,8 +61,7 @@ slot_run run(std::uint64_t first, std::uint32_t count = 1, std::uint16_t first_s
   return {{event_number(first), count, 1}, slot_index(first_slot), 1};
 }
 
-mapped_batch::result result(const slot_run& slots, const char* content,
-                            std::vector<slot_run> more = {}) {
+mapped_batch::result result(const slot_run& slots, const char* content, std::vector<slot_run> more = {}) {
   return {slots, std::move(more), content};
 }
 
@@ -100,13 +99,11 @@ class a_reducer_host : public testing::Test {
   std::vector<std::pair<std::uint64_t, std::string>> rows;
   noting* part = new noting(log);
   noting_journal records{log};
-  reducer_host host{std::unique_ptr<reducer_part>(part),
-                    {},
-                    records,
-                    [this](event_number event, const value& content) {
-                      rows.emplace_back(event.value, *content.as_text());
-                      if (rows.back().second == "no row") throw std::runtime_error("disk full");
-                    }};
+  reducer_host host{
+      std::unique_ptr<reducer_part>(part), {}, records, [this](event_number event, const value& content) {
+        rows.emplace_back(event.value, *content.as_text());
+        if (rows.back().second == "no row") throw std::runtime_error("disk full");
+      }};
 };
 
 TEST_F(a_reducer_host, folds_and_says_what_ended) {
@@ -175,8 +172,8 @@ TEST_F(a_reducer_host, the_last_result_of_a_worker_covers_nothing) {
 }
 
 TEST_F(a_reducer_host, an_exception_fails_the_events_of_that_result) {
-  auto ended = fold({result(run(0), "a"), result(run(1), "bad", {run(3)}), result(run(2), "odd"),
-                     result(run(4), "b")});
+  auto ended = fold(
+      {result(run(0), "a"), result(run(1), "bad", {run(3)}), result(run(2), "odd"), result(run(4), "b")});
   EXPECT_THAT(text(ended), ElementsAre("folded: 0", "failed: 1 3", "failed: 2", "folded: 4"));
   EXPECT_THAT(ended[1].cause, HasSubstr("cannot fold this"));
   EXPECT_THAT(ended[2].cause, HasSubstr("unknown"));
@@ -198,8 +195,7 @@ TEST_F(a_reducer_host, closing_ends_what_is_open_and_nothing_else) {
   auto ended = close(run(0, 6));
   EXPECT_THAT(text(ended), ElementsAre("lost: 0 2", "lost: 3 5"));
   EXPECT_EQ(ended[0].cause, "because");
-  EXPECT_THAT(log,
-              ElementsAre("journal 0 lost", "journal 2 lost", "journal 3 lost", "journal 5 lost"));
+  EXPECT_THAT(log, ElementsAre("journal 0 lost", "journal 2 lost", "journal 3 lost", "journal 5 lost"));
   EXPECT_THAT(close(run(0, 6)), IsEmpty());
   EXPECT_THAT(fold({result(run(2), "late")}), IsEmpty());
   EXPECT_THAT(rows, SizeIs(2));

@@ -59,8 +59,7 @@ TEST(registry, objects_that_are_no_plug_ins_say_why) {
   EXPECT_THAT(load_complaint(path), HasSubstr("invalid ELF header"));
   for (auto library : {"/lib/x86_64-linux-gnu/libm.so.6", "/lib64/libm.so.6"}) {
     if (!std::filesystem::exists(library)) continue;
-    EXPECT_THAT(load_complaint(library),
-                AllOf(HasSubstr("no plug-in"), HasSubstr("dtranspose_plugin")));
+    EXPECT_THAT(load_complaint(library), AllOf(HasSubstr("no plug-in"), HasSubstr("dtranspose_plugin")));
   }
 }
 

@@ -30,8 +30,7 @@ std::vector<std::byte> bytes_of(const std::vector<T>& pixels) {
 std::vector<std::byte> header_of(std::vector<std::size_t> shape, std::string_view type,
                                  std::string_view compression = "none") {
   std::string text;
-  write_stins_image(text, 1,
-                    {.frame = 0, .shape = shape, .type = type, .compression = compression});
+  write_stins_image(text, 1, {.frame = 0, .shape = shape, .type = type, .compression = compression});
   auto bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};
 }
@@ -100,14 +99,12 @@ TEST(roi, a_small_image_by_hand) {
     const char *rows, *columns;
     four expected;
   } cases[] = {
-      {"", "", {5.5, 66, 0, 11}},     {":", " : ", {5.5, 66, 0, 11}},
-      {"0:1", "", {1.5, 6, 0, 3}},    {"1:", "2:", {8.5, 34, 6, 11}},
-      {":2", "1:3", {3.5, 14, 1, 6}}, {" 2 : 3 ", "3:4", {11, 11, 11, 11}},
+      {"", "", {5.5, 66, 0, 11}},     {":", " : ", {5.5, 66, 0, 11}}, {"0:1", "", {1.5, 6, 0, 3}},
+      {"1:", "2:", {8.5, 34, 6, 11}}, {":2", "1:3", {3.5, 14, 1, 6}}, {" 2 : 3 ", "3:4", {11, 11, 11, 11}},
       {"1:3", ":", {7.5, 60, 4, 11}},
   };
   for (auto& c : cases)
-    EXPECT_EQ(roi(region(c.rows, c.columns)).numbers(data), c.expected)
-        << c.rows << " " << c.columns;
+    EXPECT_EQ(roi(region(c.rows, c.columns)).numbers(data), c.expected) << c.rows << " " << c.columns;
 }
 
 TEST(roi, describes_four_numbers_per_event) {
@@ -126,8 +123,8 @@ TEST(roi, describes_four_numbers_per_event) {
 
 TEST(roi, a_bad_parameter_is_refused_by_name_with_an_example) {
   auto roi = make_roi_analysis();
-  for (auto written : {"5", "a:b", "1:2:3", "-1:4", "4:4", "5:3", "1.5:2", ":0", "0x1:2", "1 2:3",
-                       "99999999999999999999:"})
+  for (auto written :
+       {"5", "a:b", "1:2:3", "-1:4", "4:4", "5:3", "1.5:2", ":0", "0x1:2", "1 2:3", "99999999999999999999:"})
     for (auto parameter : {"rows", "columns"}) try {
         roi->describe_results(complete_parameters(*roi, {{parameter, written}}));
         ADD_FAILURE() << parameter << " = " << written;
@@ -151,16 +148,14 @@ TEST(roi, a_region_beyond_the_image_fails_the_event) {
 
 TEST(roi, compression_is_refused_for_now) {
   auto data = message({header_of({3, 4}, "uint16", "bslz4"), std::vector<std::byte>(20)});
-  EXPECT_THAT(roi().failure(data),
-              AllOf(HasSubstr("xrd"), HasSubstr("compression is not supported yet")));
+  EXPECT_THAT(roi().failure(data), AllOf(HasSubstr("xrd"), HasSubstr("compression is not supported yet")));
 }
 
 TEST(roi, only_images_are_looked_at) {
   std::string start, end;
   write_stins_header(start, 0, "a.h5");
   write_stins_end(end, 2);
-  auto one = image({2}, std::vector<std::uint8_t>{1, 2}),
-       two = image({1}, std::vector<std::uint8_t>{9});
+  auto one = image({2}, std::vector<std::uint8_t>{1, 2}), two = image({1}, std::vector<std::uint8_t>{9});
   auto other = memory_frames::of("PCAP", {"{}"});
   auto header = memory_frames::of(stins_type_tag, {start});
   roi any, fluo(stream("fluo"));
@@ -194,9 +189,8 @@ TEST(roi, parameters_may_change_between_events) {
 
 template <class T>
 class roi_of : public testing::Test {};
-using pixel_types =
-    testing::Types<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t,
-                   std::int32_t, std::uint64_t, std::int64_t, float, double>;
+using pixel_types = testing::Types<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t,
+                                   std::int32_t, std::uint64_t, std::int64_t, float, double>;
 TYPED_TEST_SUITE(roi_of, pixel_types);
 
 template <class T>
@@ -245,8 +239,7 @@ TYPED_TEST(roi_of, agrees_with_plain_loops) {
     auto length = static_cast<std::ptrdiff_t>(bytes.size() / blobs);
     for (auto first = bytes.begin(); first != bytes.end(); first += length)
       parts.emplace_back(first, first + length);
-    roi analysis(
-        region(fmt::format("{}:{}", row, end_row), fmt::format("{}:{}", column, end_column)));
+    roi analysis(region(fmt::format("{}:{}", row, end_row), fmt::format("{}:{}", column, end_column)));
     auto found = analysis.numbers(message(parts));
     EXPECT_EQ(found[2], static_cast<double>(lowest));
     EXPECT_EQ(found[3], static_cast<double>(highest));
@@ -275,8 +268,7 @@ TYPED_TEST(roi_of, pixels_need_no_alignment) {
 TYPED_TEST(roi_of, lines_are_chosen_by_columns) {
   using T = TypeParam;
   std::vector<T> pixels{1, 2, 3, 4, 5};
-  EXPECT_EQ(roi(region("", "1:4")).numbers(image({5}, pixels)),
-            (std::array<double, 4>{3, 9, 2, 4}));
+  EXPECT_EQ(roi(region("", "1:4")).numbers(image({5}, pixels)), (std::array<double, 4>{3, 9, 2, 4}));
   std::vector<std::vector<std::byte>> parts{header_of({5}, name_of(dtype_for<T>()))};
   for (auto x : pixels) parts.push_back(bytes_of(std::vector<T>{x}));
   EXPECT_EQ(roi(region("", "1:4")).numbers(message(parts)), (std::array<double, 4>{3, 9, 2, 4}));

@@ -95,15 +95,13 @@ class scan {
 
 template <class T>
 class sum_of : public testing::Test {};
-using pixel_types =
-    testing::Types<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t,
-                   std::int32_t, std::uint64_t, std::int64_t, float, double>;
+using pixel_types = testing::Types<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t,
+                                   std::int32_t, std::uint64_t, std::int64_t, float, double>;
 TYPED_TEST_SUITE(sum_of, pixel_types);
 
 template <class T>
-using total_of =
-    std::conditional_t<std::is_floating_point_v<T>, double,
-                       std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>>;
+using total_of = std::conditional_t<std::is_floating_point_v<T>, double,
+                                    std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>>;
 
 template <class T>
 T random_pixel(std::mt19937_64& random) {
@@ -200,8 +198,7 @@ TEST(sum, workers_that_saw_different_forms_are_told_apart_at_the_reducer) {
   auto ended = s.fold(random);
   ASSERT_THAT(ended, SizeIs(1));
   EXPECT_EQ(ended[0].how, fate::failed);
-  EXPECT_THAT(ended[0].cause,
-              AllOf(HasSubstr("shape [2] of uint8"), HasSubstr("shape [2] of uint16")));
+  EXPECT_THAT(ended[0].cause, AllOf(HasSubstr("shape [2] of uint8"), HasSubstr("shape [2] of uint16")));
   EXPECT_THAT(s.image<std::uint64_t>(), testing::ElementsAre(1, 2));
   EXPECT_EQ(*s.published().find("frames"), value(std::uint64_t{1}));
 }

@@ -17,17 +17,14 @@ using testing::SizeIs;
 class scripted final : public worker_part {
  public:
   using event_function = std::function<answer(const event&, bool tick)>;
-  using batch_function =
-      std::function<void(std::span<const event>, bool tick, std::vector<answer>&)>;
+  using batch_function = std::function<void(std::span<const event>, bool tick, std::vector<answer>&)>;
 
   event_function on_event = [](auto&, bool) { return answer::nothing(); };
   batch_function on_batch;
   std::function<value()> on_flush = [] { return value("flushed"); };
   std::function<value()> on_finish = [] { return value(); };
 
-  answer process_event(const event& e, const parameters&, bool tick) override {
-    return on_event(e, tick);
-  }
+  answer process_event(const event& e, const parameters&, bool tick) override { return on_event(e, tick); }
   void process_batch(std::span<const event> events, const parameters& settings, bool tick,
                      std::vector<answer>& answers) override {
     if (on_batch) return on_batch(events, tick, answers);

@@ -104,9 +104,8 @@ TEST_F(control_server_test, the_page_links_the_routes) {
 }
 
 TEST_F(control_server_test, an_old_mapping_becomes_a_sequence_of_one_part) {
-  expect_answer(
-      client.Post("/api/v1/mapping?all_wrap=false", R"({"det":[null]})", "application/json"), 200,
-      "\"id\"");
+  expect_answer(client.Post("/api/v1/mapping?all_wrap=false", R"({"det":[null]})", "application/json"), 200,
+                "\"id\"");
   EXPECT_EQ(system.body, R"({"parts":{"main":{"det":[null]}},"sequence":["main"]})");
   EXPECT_FALSE(system.wrapped);
 }
@@ -139,14 +138,12 @@ TEST_F(control_server_test, errors) {
   expect_answer(client.Get("/nothing"), 404, R"({"detail":"Not Found"})");
   expect_answer(client.Get("/api/v1/nothing/"), 404, R"({"detail":"Not Found"})");
   expect_answer(client.Get("/" + std::string(4000, 'x')), 404, R"({"detail":"Not Found"})");
-  expect_answer(client.Post("/nothing", "{}", "application/json"), 404,
-                R"({"detail":"Not Found"})");
+  expect_answer(client.Post("/nothing", "{}", "application/json"), 404, R"({"detail":"Not Found"})");
   expect_answer(client.Get("/api/v1/stop"), 405, R"({"detail":"Method Not Allowed"})");
   expect_answer(client.Put("/api/v1/sequence", "{}", "application/json"), 405,
                 R"({"detail":"Method Not Allowed"})");
   expect_answer(client.Delete("/api/v1/sequence"), 405, R"({"detail":"Method Not Allowed"})");
-  expect_answer(client.Post("/", "{}", "application/json"), 405,
-                R"({"detail":"Method Not Allowed"})");
+  expect_answer(client.Post("/", "{}", "application/json"), 405, R"({"detail":"Method Not Allowed"})");
   expect_answer(client.Get("/api/v1/status"), 500, R"({"detail":"no \"status\""})");
 
   auto answer = client.Delete("/api/v1/sequence");
@@ -162,8 +159,7 @@ TEST_F(control_server_test, a_trailing_slash_redirects) {
 
   client.set_follow_location(true);
   expect_answer(client.Get("/api/v1/progress/"), 200, "\"progress\"");
-  expect_answer(client.Post("/api/v1/sequence/?all_wrap=no", "{}", "application/json"), 200,
-                "\"id\"");
+  expect_answer(client.Post("/api/v1/sequence/?all_wrap=no", "{}", "application/json"), 200, "\"id\"");
   EXPECT_EQ(system.body, "{}");
   EXPECT_FALSE(system.wrapped);
 }
@@ -173,8 +169,7 @@ TEST_F(control_server_test, any_origin_may_ask) {
   for (auto path : {"/api/v1/progress", "/api/v1/status", "/nothing"}) {
     auto answer = client.Get(path, origin);
     ASSERT_TRUE(answer);
-    EXPECT_EQ(answer->get_header_value("Access-Control-Allow-Origin"), "https://beamline.example")
-        << path;
+    EXPECT_EQ(answer->get_header_value("Access-Control-Allow-Origin"), "https://beamline.example") << path;
     EXPECT_EQ(answer->get_header_value("Access-Control-Allow-Credentials"), "true") << path;
   }
   auto answer = client.Get("/api/v1/progress");
@@ -202,8 +197,7 @@ TEST_F(control_server_test, large_bodies_whatever_they_are_called) {
     expect_answer(client.Post("/api/v1/sequence", large, type), 200, "\"id\"");
     EXPECT_EQ(system.body.size(), large.size()) << type;
   }
-  expect_answer(client.Post("/nothing", large, "application/json"), 404,
-                R"({"detail":"Not Found"})");
+  expect_answer(client.Post("/nothing", large, "application/json"), 404, R"({"detail":"Not Found"})");
 }
 
 TEST_F(control_server_test, chunked_bodies) {
@@ -220,9 +214,8 @@ TEST_F(control_server_test, chunked_bodies) {
 }
 
 TEST_F(control_server_test, bodies_beyond_the_limit_are_refused_unread) {
-  auto answer =
-      exchange(server.port(), "POST /api/v1/sequence HTTP/1.1\r\nHost: x\r\nContent-Length: " +
-                                  std::to_string(http_body_limit + 1) + "\r\n\r\n{");
+  auto answer = exchange(server.port(), "POST /api/v1/sequence HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+                                            std::to_string(http_body_limit + 1) + "\r\n\r\n{");
   EXPECT_THAT(answer, HasSubstr("413"));
   EXPECT_THAT(answer, HasSubstr("a body may have up to 268435456 bytes"));
   EXPECT_EQ(system.scans, 0);
@@ -237,15 +230,13 @@ TEST_F(control_server_test, multipart_forms_are_refused) {
 
 TEST_F(control_server_test, a_post_without_a_length_has_no_body) {
   auto began = steady_clock::now();
-  auto answer =
-      exchange(server.port(), "POST /api/v1/stop HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  auto answer = exchange(server.port(), "POST /api/v1/stop HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   EXPECT_THAT(answer, HasSubstr("200 OK"));
   EXPECT_LT(steady_clock::now() - began, 1s);
 }
 
 TEST_F(control_server_test, what_is_not_http_is_refused) {
-  for (auto text :
-       {"\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02\x01\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"}) {
+  for (auto text : {"\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02\x01\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"}) {
     auto answer = exchange(server.port(), text);
     EXPECT_TRUE(answer.empty() || answer.find(" 400 ") != std::string::npos) << text << answer;
   }
@@ -278,8 +269,7 @@ TEST_F(control_server_test, idle_connections_make_room_for_others) {
 
 TEST_F(control_server_test, stops_promptly_with_open_connections) {
   expect_answer(client.Get("/api/v1/progress"), 200, "\"progress\"");
-  auto half =
-      std::async(std::launch::async, [&] { return exchange(server.port(), "GET /api/v1/prog"); });
+  auto half = std::async(std::launch::async, [&] { return exchange(server.port(), "GET /api/v1/prog"); });
   auto mute = std::async(std::launch::async, [&] { return exchange(server.port(), ""); });
   std::this_thread::sleep_for(100ms);
   auto began = steady_clock::now();

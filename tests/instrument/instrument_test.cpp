@@ -22,9 +22,7 @@ namespace {
 /// Reached only when something is broken.
 constexpr int patience_ms = 30'000;
 
-std::vector<std::byte> copy_of(std::span<const std::byte> bytes) {
-  return {bytes.begin(), bytes.end()};
-}
+std::vector<std::byte> copy_of(std::span<const std::byte> bytes) { return {bytes.begin(), bytes.end()}; }
 
 message_supply supply_of(frame_generator& generator) {
   return [&generator] { return generator.next(); };
@@ -67,11 +65,8 @@ struct running {
 };
 
 TEST(frame_generator, makes_a_series) {
-  frame_generator generator({.frames = 10,
-                             .shape = {3, 5},
-                             .type = dtype::uint32,
-                             .seed = 7,
-                             .first_message_number = 100});
+  frame_generator generator(
+      {.frames = 10, .shape = {3, 5}, .type = dtype::uint32, .seed = 7, .first_message_number = 100});
   EXPECT_EQ(generator.image_bytes(), 60u);
   std::vector<stream_packet> packets;
   auto format = make_stins();
@@ -100,8 +95,7 @@ TEST(frame_generator, makes_a_series) {
   }
   EXPECT_EQ(nlohmann::json::parse(held[0].frames()[0].text())["filename"], "");
   for (auto& message : held)
-    EXPECT_GT(nlohmann::json::parse(message.frames()[0].text())["sent_ns"],
-              1'500'000'000'000'000'000);
+    EXPECT_GT(nlohmann::json::parse(message.frames()[0].text())["sent_ns"], 1'500'000'000'000'000'000);
 }
 
 TEST(frame_generator, depends_on_seed_and_number_alone) {
@@ -139,8 +133,7 @@ TEST(frame_generator, leaves_what_is_held_as_it_was) {
     for (std::uint64_t i = 0; i < 20; ++i) expected.push_back(generator.expected_pixels(i));
     while (auto message = generator.next()) held.push_back(*message);
   }
-  for (std::size_t i = 0; i < 20; ++i)
-    EXPECT_EQ(copy_of(held[i + 1].frames()[1].bytes()), expected[i]);
+  for (std::size_t i = 0; i < 20; ++i) EXPECT_EQ(copy_of(held[i + 1].frames()[1].bytes()), expected[i]);
 }
 
 TEST(frame_generator, makes_empty_series) {
@@ -189,9 +182,8 @@ TEST(instrument, stops_while_nobody_reads) {
   for (auto kind : {instrument_socket::push, instrument_socket::pub})
     for (bool bind : {true, false}) {
       frame_generator generator({.frames = 1'000'000, .shape = {100}});
-      instrument sender(
-          {.url = bind ? "tcp://127.0.0.1:*" : "tcp://127.0.0.1:9", .kind = kind, .bind = bind},
-          supply_of(generator));
+      instrument sender({.url = bind ? "tcp://127.0.0.1:*" : "tcp://127.0.0.1:9", .kind = kind, .bind = bind},
+                        supply_of(generator));
       running run(sender);
       run.thread.request_stop();
       EXPECT_EQ(run.join(), instrument::outcome::stopped);
@@ -217,8 +209,7 @@ TEST(instrument, stops_while_a_reader_is_slow) {
 TEST(instrument, publishes_whole_to_whoever_subscribed_first) {
   constexpr std::uint64_t n = 3000;
   frame_generator generator({.frames = n, .shape = {2000}});
-  instrument sender({.kind = instrument_socket::pub, .send_high_water_mark = 10},
-                    supply_of(generator));
+  instrument sender({.kind = instrument_socket::pub, .send_high_water_mark = 10}, supply_of(generator));
   running run(sender);
   reader here(zmq::socket_type::sub);
   here.socket.set(zmq::sockopt::rcvhwm, 10);
@@ -341,16 +332,14 @@ TEST(fitting_map, fits) {
     EXPECT_LE(longest, 1000u);
     ASSERT_EQ(columns.size(), streams.size());
     for (auto& s : streams)
-      if (s.frames)
-        events = std::max(events, (s.frames - 1) * std::max<std::size_t>(s.every, 1) + 1);
+      if (s.frames) events = std::max(events, (s.frames - 1) * std::max<std::size_t>(s.every, 1) + 1);
     for (std::size_t e = 0; e < events; ++e) {
       std::set<std::uint64_t> constraints;
       for (auto& s : streams) {
         auto every = std::max<std::uint64_t>(s.every, 1);
         auto& column = columns[s.name];
         ASSERT_EQ(column.size(), events);
-        ASSERT_EQ(column[e].has_value(), e % every == 0 && e / every < s.frames)
-            << s.name << ' ' << e;
+        ASSERT_EQ(column[e].has_value(), e % every == 0 && e / every < s.frames) << s.name << ' ' << e;
         if (column[e]) constraints.insert(*column[e]);
       }
       ASSERT_LE(constraints.size(), 1u);
@@ -374,8 +363,7 @@ TEST(fitting_map, names_streams_without_frames) {
 }
 
 TEST(fitting_map, stays_small) {
-  const simulated_stream streams[] = {
-      {"a", 10'000'000, 1}, {"b", 1'000'000, 10}, {"c", 3'333'334, 3}};
+  const simulated_stream streams[] = {{"a", 10'000'000, 1}, {"b", 1'000'000, 10}, {"c", 3'333'334, 3}};
   EXPECT_LT(fitting_map(streams).size(), 400'000u);
   const simulated_stream slow[] = {{"a", 10'000'000, 1}, {"b", 100, 100'000}};
   EXPECT_LT(fitting_map(slow).size(), 400'000u);

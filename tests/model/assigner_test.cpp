@@ -35,8 +35,7 @@ map_pointer read_rows(std::string_view rows, bool wrap = false) {
 /// One stream, one constraint per event.
 map_pointer read_constraints(const std::vector<int>& constraints, bool wrap = false) {
   std::string slots;
-  for (auto c : constraints)
-    slots += fmt::format("{}[{{\"constraint\":{}}}]", slots.empty() ? "" : ",", c);
+  for (auto c : constraints) slots += fmt::format("{}[{{\"constraint\":{}}}]", slots.empty() ? "" : ",", c);
   return read_rows("{\"det\":[" + slots + "]}", wrap);
 }
 
@@ -62,8 +61,7 @@ std::vector<bound_event> bind_all(assigner& a) {
   return events;
 }
 
-assigner with_workers(map_pointer map, const std::vector<tag_set>& workers,
-                      std::uint64_t credit = plenty) {
+assigner with_workers(map_pointer map, const std::vector<tag_set>& workers, std::uint64_t credit = plenty) {
   assigner a(std::move(map));
   for (auto& tags : workers) a.grant(a.add_worker(tags), credit);
   return a;
@@ -113,16 +111,14 @@ TEST(assigner, nothing_is_read_for_null_and_a_discarded_frame_goes_to_nobody) {
 }
 
 TEST(assigner, tags_choose_who_is_fit) {
-  auto a =
-      with_workers(read_rows(R"({"det":[[{}],[{"constraint":1}],[{"constraint":2,"tags":["gpu"]}]],
+  auto a = with_workers(read_rows(R"({"det":[[{}],[{"constraint":1}],[{"constraint":2,"tags":["gpu"]}]],
                     "meta":[[{"tags":["gpu"]}],null,[{"constraint":2,"tags":["gpu"]}]]})",
-                             true),
-                   {generic, {"generic", "gpu"}, {"post"}});
+                                  true),
+                        {generic, {"generic", "gpu"}, {"post"}});
   auto events = bind_all(a);
   ASSERT_EQ(events.size(), 5u);
   for (auto place : {0, 4})
-    for (std::uint16_t stream : {0, 1})
-      EXPECT_THAT(workers_of(events[place], stream), ElementsAre(0, 1));
+    for (std::uint16_t stream : {0, 1}) EXPECT_THAT(workers_of(events[place], stream), ElementsAre(0, 1));
   EXPECT_THAT(workers_of(events[1], 0), ElementsAre(0, 1));
   EXPECT_THAT(workers_of(events[1], 1), ElementsAre(1));
   EXPECT_EQ(workers_of(events[2], 0).size(), 1u);
@@ -142,14 +138,12 @@ TEST(assigner, constraints_are_local_to_an_instance_of_a_part) {
   EXPECT_EQ(workers_of(events[3]), workers_of(events[4]));
   EXPECT_EQ(events[2].read, 0b11u);
   EXPECT_THAT(workers_of(events[2], 0), IsEmpty());
-  std::set<std::uint32_t> used{workers_of(events[0])[0], workers_of(events[2])[0],
-                               workers_of(events[3])[0]};
+  std::set<std::uint32_t> used{workers_of(events[0])[0], workers_of(events[2])[0], workers_of(events[3])[0]};
   EXPECT_EQ(used.size(), 3u) << "three bindings, three free workers";
 }
 
 TEST(assigner, a_worker_is_given_no_more_than_it_is_ready_for) {
-  auto a =
-      with_workers(read_constraints({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}), {generic, generic}, 0);
+  auto a = with_workers(read_constraints({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}), {generic, generic}, 0);
   a.grant(worker_index(0), 3);
   a.grant(worker_index(1), 5);
   EXPECT_EQ(bind_all(a).size(), 8u);
@@ -161,8 +155,7 @@ TEST(assigner, a_worker_is_given_no_more_than_it_is_ready_for) {
 }
 
 TEST(assigner, a_slot_with_a_constraint_and_a_broadcast_goes_to_both) {
-  auto a = with_workers(read_rows(R"({"det":[[{"constraint":0},{"tags":["gpu"]}]]})"),
-                        {generic, {"gpu"}});
+  auto a = with_workers(read_rows(R"({"det":[[{"constraint":0},{"tags":["gpu"]}]]})"), {generic, {"gpu"}});
   EXPECT_THAT(workers_of(bind_all(a).at(0)), ElementsAre(0, 1));
 }
 
@@ -173,8 +166,7 @@ TEST(assigner, a_worker_needs_every_tag) {
 }
 
 TEST(assigner, a_broadcast_that_nobody_fits_goes_to_nobody_and_passes) {
-  auto a =
-      with_workers(read_rows(R"({"det":[[{"tags":["nobody"]}],[{"constraint":0}]]})"), {generic});
+  auto a = with_workers(read_rows(R"({"det":[[{"tags":["nobody"]}],[{"constraint":0}]]})"), {generic});
   auto events = bind_all(a);
   ASSERT_EQ(events.size(), 2u);
   EXPECT_EQ(events[0].read, 1u);
@@ -182,8 +174,8 @@ TEST(assigner, a_broadcast_that_nobody_fits_goes_to_nobody_and_passes) {
 }
 
 TEST(assigner, a_constraint_that_nobody_fits_holds_the_scan_until_somebody_comes) {
-  auto a = with_workers(
-      read_rows(R"({"det":[[{"constraint":0}],[{"constraint":1,"tags":["gpu"]}]]})"), {generic});
+  auto a =
+      with_workers(read_rows(R"({"det":[[{"constraint":0}],[{"constraint":1,"tags":["gpu"]}]]})"), {generic});
   EXPECT_EQ(bind_all(a).size(), 1u);
   EXPECT_FALSE(a.waits_for());
   a.grant(a.add_worker({"generic", "gpu"}), 1);
@@ -200,9 +192,8 @@ TEST(assigner, tags_matter_only_where_a_constraint_is_used_first) {
 }
 
 TEST(assigner, the_first_use_within_an_event_follows_the_order_of_the_streams) {
-  auto a = with_workers(
-      read_rows(R"({"b":[[{"constraint":0,"tags":["gpu"]}]],"a":[[{"constraint":0}]]})"),
-      {generic, {"gpu"}});
+  auto a = with_workers(read_rows(R"({"b":[[{"constraint":0,"tags":["gpu"]}]],"a":[[{"constraint":0}]]})"),
+                        {generic, {"gpu"}});
   EXPECT_THAT(workers_of(bind_all(a).at(0)), ElementsAre(1));
 }
 
@@ -219,8 +210,8 @@ TEST(assigner, a_constraint_used_by_several_streams_is_one_slot) {
 }
 
 TEST(assigner, a_broadcast_is_one_slot_for_each_worker_and_set_of_tags) {
-  auto a = with_workers(read_rows(R"({"x":[[{},{"tags":["gpu"]}]],"y":[[{}]]})"),
-                        {generic, {"generic", "gpu"}});
+  auto a =
+      with_workers(read_rows(R"({"x":[[{},{"tags":["gpu"]}]],"y":[[{}]]})"), {generic, {"generic", "gpu"}});
   auto event = bind_all(a).at(0);
   ASSERT_EQ(event.targets.size(), 2u);
   std::map<std::uint32_t, std::uint16_t> slots;
@@ -268,8 +259,7 @@ TEST(assigner, a_worker_that_came_later_is_in_later_broadcasts) {
 
 TEST(assigner, an_event_with_several_slots_takes_one_credit_of_a_worker) {
   auto a = with_workers(
-      read_rows(R"({"x":[[{"constraint":0},{"constraint":1},{}]],"y":[[{"constraint":2}]]})"),
-      {generic}, 1);
+      read_rows(R"({"x":[[{"constraint":0},{"constraint":1},{}]],"y":[[{"constraint":2}]]})"), {generic}, 1);
   auto events = bind_all(a);
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0].targets.at(0).slots, 4u);
@@ -286,8 +276,7 @@ TEST(assigner, events_without_workers_need_no_credit) {
 }
 
 TEST(assigner, an_empty_map_is_done_at_once) {
-  auto a =
-      with_workers(read(R"({"parts":{"a":{},"b":{"x":[]}},"sequence":["a","b","a"]})"), {generic});
+  auto a = with_workers(read(R"({"parts":{"a":{},"b":{"x":[]}},"sequence":["a","b","a"]})"), {generic});
   EXPECT_TRUE(a.done());
   EXPECT_THAT(bind_all(a), IsEmpty());
 }
@@ -313,10 +302,8 @@ TEST(assigner, every_worker_has_a_share_of_a_short_map) {
   for (int events = 1; events < 200; ++events) {
     std::vector<int> constraints(static_cast<std::size_t>(events));
     for (int e = 0; e < events; ++e) constraints[static_cast<std::size_t>(e)] = e;
-    auto a =
-        with_workers(read_constraints(constraints), {generic, generic, generic, generic}, 1024);
-    EXPECT_EQ(used_workers(bind_all(a)).size(), static_cast<std::size_t>(std::min(events, 4)))
-        << events;
+    auto a = with_workers(read_constraints(constraints), {generic, generic, generic, generic}, 1024);
+    EXPECT_EQ(used_workers(bind_all(a)).size(), static_cast<std::size_t>(std::min(events, 4))) << events;
   }
 }
 
@@ -332,8 +319,8 @@ TEST(assigner, every_worker_with_a_rare_tag_has_a_share) {
   for (int e = 0; e < 4000; ++e)
     slots += fmt::format("{}[{{\"constraint\":{},\"tags\":[\"{}\"]}}]", e == 0 ? "" : ",", e,
                          e % 1000 == 0 ? "gpu" : "generic");
-  auto a = with_workers(read_rows("{\"det\":[" + slots + "]}"),
-                        {generic, {"gpu"}, {"gpu"}, {"gpu"}, {"gpu"}}, 10'000);
+  auto a = with_workers(read_rows("{\"det\":[" + slots + "]}"), {generic, {"gpu"}, {"gpu"}, {"gpu"}, {"gpu"}},
+                        10'000);
   EXPECT_EQ(used_workers(bind_all(a)).size(), 5u);
 }
 
@@ -393,8 +380,7 @@ stream_mask mask_of(const trigger_map& map, const std::string& stream) {
 }
 
 /// Who gets what of an event if constraints are bound like this.
-shares expected_shares(const trigger_map& map, const plain::event& event,
-                       const std::vector<tag_set>& workers,
+shares expected_shares(const trigger_map& map, const plain::event& event, const std::vector<tag_set>& workers,
                        const std::map<std::int64_t, std::uint32_t>& bindings) {
   shares result;
   std::set<std::int64_t> constraints;
@@ -468,8 +454,7 @@ std::vector<tag_set> random_workers(std::mt19937_64& random) {
 }
 
 /// Binds with credit that comes in small random pieces.
-std::vector<bound_event> bind_with_random_credit(assigner& a, std::size_t workers,
-                                                 std::mt19937_64& random) {
+std::vector<bound_event> bind_with_random_credit(assigner& a, std::size_t workers, std::mt19937_64& random) {
   std::vector<bound_event> events;
   std::vector<std::uint64_t> granted(workers);
   for (int idle = 0; idle < 100 && !a.done();) {
@@ -481,8 +466,7 @@ std::vector<bound_event> bind_with_random_credit(assigner& a, std::size_t worker
       EXPECT_EQ(a.given(*w), granted[w->value]);
     }
     auto lucky = plain::below(random, workers);
-    a.grant(worker_index(static_cast<std::uint32_t>(lucky)),
-            granted[lucky] += 1 + plain::below(random, 3));
+    a.grant(worker_index(static_cast<std::uint32_t>(lucky)), granted[lucky] += 1 + plain::below(random, 3));
     idle = events.size() == before ? idle + 1 : 0;
   }
   return events;
@@ -505,8 +489,7 @@ TEST(assigner, random_maps_are_bound_as_the_map_says) {
       stream_mask read = 0;
       for (auto& [stream, slots] : expected[e].slots) read |= mask_of(*map, stream);
       EXPECT_EQ(events[e].read, read);
-      checks.try_emplace(expected[e].instance, *map, workers)
-          .first->second.add(expected[e], events[e]);
+      checks.try_emplace(expected[e].instance, *map, workers).first->second.add(expected[e], events[e]);
     }
     for (auto& [instance, check] : checks)
       EXPECT_TRUE(check.holds()) << "instance " << instance << " of " << plain::request(m);
@@ -529,8 +512,7 @@ TEST(assigner, random_maps_stop_only_where_nobody_fits) {
       for (auto& [stream, virtual_workers] : expected[e].slots)
         for (auto& vw : virtual_workers)
           if (vw.constraint && seen.emplace(expected[e].instance, *vw.constraint).second &&
-              std::none_of(workers.begin(), workers.end(),
-                           [&](auto& w) { return fits(vw.tags, w); }))
+              std::none_of(workers.begin(), workers.end(), [&](auto& w) { return fits(vw.tags, w); }))
             blocked = std::min(blocked, e);
     EXPECT_EQ(bound, blocked) << plain::request(m);
   }
@@ -539,8 +521,7 @@ TEST(assigner, random_maps_stop_only_where_nobody_fits) {
 TEST(assigner, the_slots_of_an_event_are_numbered_without_a_hole) {
   std::mt19937_64 random(5);
   for (int round = 0; round < 200; ++round) {
-    auto a =
-        with_workers(read(plain::request(plain::random_map(random)), true), random_workers(random));
+    auto a = with_workers(read(plain::request(plain::random_map(random)), true), random_workers(random));
     for (auto& event : bind_all(a)) {
       std::uint32_t next = 0;
       for (auto& target : event.targets) {
@@ -574,8 +555,7 @@ TEST(assigner, a_long_scan_is_shared_by_many_workers) {
   std::vector<int> constraints;
   for (int e = 0; e < 1000; ++e) constraints.push_back(e);
   std::string slots, names;
-  for (auto c : constraints)
-    slots += fmt::format("{}[{{\"constraint\":{}}}]", c == 0 ? "" : ",", c);
+  for (auto c : constraints) slots += fmt::format("{}[{{\"constraint\":{}}}]", c == 0 ? "" : ",", c);
   for (int i = 0; i < 1000; ++i) names += i == 0 ? R"("line")" : R"(,"line")";
   auto a = with_workers(
       read(fmt::format(R"({{"parts":{{"line":{{"det":[{}]}}}},"sequence":[{}]}})", slots, names)),

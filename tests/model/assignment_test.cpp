@@ -61,12 +61,10 @@ TEST(assignment_batch, alternating_workers_are_one_run_each) {
   assignment_batch batch(1, 2);
   for (std::uint64_t e = 0; e < 100; ++e)
     batch.add({event_number(e), 1, {target(static_cast<std::uint32_t>(e % 2), 1)}}, {0, 1});
-  EXPECT_THAT(
-      batch.of_process(0),
-      ElementsAre(worker_run{{event_number(0), 50, 2}, worker_index(0), slot_index(0), 1, 1}));
-  EXPECT_THAT(
-      batch.of_process(1),
-      ElementsAre(worker_run{{event_number(1), 50, 2}, worker_index(1), slot_index(0), 1, 1}));
+  EXPECT_THAT(batch.of_process(0),
+              ElementsAre(worker_run{{event_number(0), 50, 2}, worker_index(0), slot_index(0), 1, 1}));
+  EXPECT_THAT(batch.of_process(1),
+              ElementsAre(worker_run{{event_number(1), 50, 2}, worker_index(1), slot_index(0), 1, 1}));
   EXPECT_EQ(batch.events(), 100u);
 }
 
@@ -85,16 +83,14 @@ TEST(assignment_batch, a_discarded_frame_is_a_run_without_processes) {
 
 TEST(assignment_batch, events_without_a_frame_are_in_no_run_of_the_stream) {
   assignment_batch batch(1, 1);
-  for (std::uint64_t e = 0; e < 10; ++e)
-    batch.add({event_number(e), e % 3 == 0 ? 1u : 0u, {}}, {0});
+  for (std::uint64_t e = 0; e < 10; ++e) batch.add({event_number(e), e % 3 == 0 ? 1u : 0u, {}}, {0});
   EXPECT_THAT(batch.of_stream(0), ElementsAre(stream_run{{event_number(0), 4, 3}, {}}));
 }
 
 // -- property ------------------------------------------------------------------------------------
 
 using stream_entry_line = std::pair<std::uint64_t, std::vector<process_index>>;
-using worker_line =
-    std::tuple<std::uint32_t, std::uint64_t, std::uint16_t, std::uint16_t, stream_mask>;
+using worker_line = std::tuple<std::uint32_t, std::uint64_t, std::uint16_t, std::uint16_t, stream_mask>;
 
 struct lines {
   std::vector<std::vector<stream_entry_line>> streams;
@@ -124,8 +120,8 @@ void expand(lines& to, assignment_batch& batch) {
   for (std::size_t p = 0; p < to.processes.size(); ++p)
     for (auto& run : batch.of_process(p))
       for (std::uint32_t i = 0; i < run.events.count; ++i)
-        to.processes[p].push_back({run.worker.value, run.events.at(i).value, run.first_slot.value,
-                                   run.slots, run.streams});
+        to.processes[p].push_back(
+            {run.worker.value, run.events.at(i).value, run.first_slot.value, run.slots, run.streams});
 }
 
 /// Per worker in the order given, workers one after the other.
@@ -171,8 +167,7 @@ TEST(assignment_batch, events_with_gaps_of_any_size_come_back) {
   std::mt19937_64 random(8);
   for (int round = 0; round < 100; ++round) {
     assignment_batch batch(2, 2);
-    lines expected{std::vector<std::vector<stream_entry_line>>(2),
-                   std::vector<std::vector<worker_line>>(2)};
+    lines expected{std::vector<std::vector<stream_entry_line>>(2), std::vector<std::vector<worker_line>>(2)};
     auto found = expected;
     const std::vector<process_index> process_of{0, 1, 0};
     std::uint64_t number = random() >> 2;
@@ -181,8 +176,7 @@ TEST(assignment_batch, events_with_gaps_of_any_size_come_back) {
       bound_event event{event_number(number), plain::below(random, 4), {}};
       for (std::uint32_t w = 0; w < 3; ++w)
         if (event.read && plain::below(random, 2))
-          event.targets.push_back(
-              target(w, event.read, static_cast<std::uint16_t>(event.targets.size())));
+          event.targets.push_back(target(w, event.read, static_cast<std::uint16_t>(event.targets.size())));
       note(expected, event, process_of);
       batch.add(event, process_of);
       ++number;

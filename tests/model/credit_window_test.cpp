@@ -55,8 +55,7 @@ TEST(credit_window, no_events_change_nothing) {
 
 TEST(credit_window, at_most_doubles_at_a_time) {
   credit_window w(plenty);
-  for (auto expected = 2 * credit_window::initial; expected <= credit_window::largest;
-       expected *= 2) {
+  for (auto expected = 2 * credit_window::initial; expected <= credit_window::largest; expected *= 2) {
     use_up(w, 1, 1);
     EXPECT_EQ(w.window(), expected);
   }

@@ -23,13 +23,11 @@ outgoing_entry data(std::uint64_t event, std::string_view text) {
   return {event_number(event), dispatch_id(1), memory_frames::of("TEST", {text}), {}};
 }
 
-outgoing_entry tombstone(std::uint64_t event, fate how = fate::incomplete,
-                         std::string cause = "gap") {
+outgoing_entry tombstone(std::uint64_t event, fate how = fate::incomplete, std::string cause = "gap") {
   return {event_number(event), dispatch_id(1), {}, missing_data{how, std::move(cause)}};
 }
 
-worker_run run(std::uint64_t first, std::uint32_t count, stream_mask streams,
-               std::uint32_t stride = 1) {
+worker_run run(std::uint64_t first, std::uint32_t count, stream_mask streams, std::uint32_t stride = 1) {
   return {{event_number(first), count, stride}, worker_index(0), slot_index(0), 1, streams};
 }
 
@@ -275,8 +273,8 @@ std::map<std::uint64_t, plain_event> random_events(std::mt19937_64& random) {
       if (all & bit(stream_index(s))) {
         auto text = std::to_string(number) + names[s];
         auto dice = below(random, 10);
-        e.entries[s] = dice > 1 ? data(number, text)
-                                : tombstone(number, dice == 0 ? fate::lost : fate::incomplete);
+        e.entries[s] =
+            dice > 1 ? data(number, text) : tombstone(number, dice == 0 ? fate::lost : fate::incomplete);
       }
     if (!e.shares.empty()) events[number] = e;
   }
@@ -294,8 +292,7 @@ outcomes expected_of(const std::map<std::uint64_t, plain_event>& events, bool de
       for (auto& [stream, entry] : e.entries) {
         if (!(s.streams & bit(stream_index(stream)))) continue;
         whole &= !entry.missing;
-        if (!entry.missing)
-          line += " " + names[stream] + "=" + std::string(entry.data.frames()[0].text());
+        if (!entry.missing) line += " " + names[stream] + "=" + std::string(entry.data.frames()[0].text());
       }
       if (whole || deliver_incomplete) result[w].push_back(line);
     }
@@ -375,8 +372,7 @@ TEST(event_joiner, the_fate_of_what_cannot_be_mapped_does_not_depend_on_the_orde
     event_joiner joiner(names, worker_count, false);
     for (auto& [number, e] : events)
       for (auto& [w, s] : e.shares)
-        joiner.expect(w,
-                      {{event_number(number), 1, 1}, worker_index(0), s.first_slot, 1, s.streams},
+        joiner.expect(w, {{event_number(number), 1, 1}, worker_index(0), s.first_slot, 1, s.streams},
                       dispatch_id(1));
     joiner.match();
     std::vector<std::pair<stream_index, outgoing_entry>> arrivals;

@@ -104,8 +104,8 @@ TEST(stream_data, equality_is_of_type_and_bytes) {
 TEST(stream_data, borrowed_frames_keep_what_they_view) {
   auto text = std::make_shared<const std::string>("mapped");
   std::weak_ptr<const std::string> watch = text;
-  stream_data data(
-      std::make_unique<borrowed_frames>(std::vector<frame>{frame(text->data(), 3)}, text), "TEST");
+  stream_data data(std::make_unique<borrowed_frames>(std::vector<frame>{frame(text->data(), 3)}, text),
+                   "TEST");
   text.reset();
   EXPECT_FALSE(watch.expired());
   EXPECT_EQ(data.frames()[0].text(), "map");

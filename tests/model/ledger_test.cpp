@@ -20,9 +20,7 @@ slot_run events(std::uint64_t first, std::uint32_t count, std::uint32_t stride =
   return {{event_number(first), count, stride}, slot_index(0), 1};
 }
 
-event_range range(std::uint64_t first, std::uint64_t end) {
-  return {event_number(first), event_number(end)};
-}
+event_range range(std::uint64_t first, std::uint64_t end) { return {event_number(first), event_number(end)}; }
 
 ledger opened(std::initializer_list<std::uint32_t> slots_of_events) {
   ledger l(slots_of_events.size());
@@ -329,8 +327,7 @@ struct plain_ledger {
     std::array<std::uint64_t, fate_count> result{};
     for (auto& e : events) {
       if (e.fates.size() < e.slots) continue;
-      auto worst =
-          e.slots == 0 ? fate::discarded : *std::max_element(e.fates.begin(), e.fates.end());
+      auto worst = e.slots == 0 ? fate::discarded : *std::max_element(e.fates.begin(), e.fates.end());
       ++result[static_cast<std::size_t>(worst)];
     }
     return result;
@@ -368,8 +365,7 @@ TEST(ledger, random_ends_count_as_a_plain_loop_does) {
     EXPECT_EQ(reported, std::vector<int>(count, 1));
     EXPECT_TRUE(l.complete());
     auto expected = plain.counts();
-    for (std::size_t f = 0; f < fate_count; ++f)
-      EXPECT_EQ(l.count(static_cast<fate>(f)), expected[f]);
+    for (std::size_t f = 0; f < fate_count; ++f) EXPECT_EQ(l.count(static_cast<fate>(f)), expected[f]);
     std::uint64_t troubled = 0;
     for (auto& t : l.troubles()) troubled += t.events.end - t.events.first;
     EXPECT_EQ(troubled, expected[3] + expected[4] + expected[5]);

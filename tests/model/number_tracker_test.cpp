@@ -36,8 +36,7 @@ entry_numbers with_count(entry_numbers n, std::uint64_t count) {
 
 /// A tracker together with what it gave up.
 struct tracked {
-  explicit tracked(std::uint64_t entries, std::uint64_t late_window = 4)
-      : tracker(entries, late_window) {}
+  explicit tracked(std::uint64_t entries, std::uint64_t late_window = 4) : tracker(entries, late_window) {}
 
   number_tracker::decision take(const entry_numbers& n) { return tracker.take(n, missing); }
   verdict verdict_of(const entry_numbers& n) { return take(n).what; }
@@ -638,9 +637,8 @@ TEST(number_tracker, lost_ends_cost_themselves_where_messages_are_numbered) {
     auto whole = arms({below(random, 5) + 1, below(random, 5) + 1, below(random, 5) + 1},
                       {false, true, below(random, 2) == 0});
     auto messages = whole;
-    std::erase_if(messages, [&](auto& m) {
-      return m.numbers.kind == entry_kind::end && below(random, 2) == 0;
-    });
+    std::erase_if(messages,
+                  [&](auto& m) { return m.numbers.kind == entry_kind::end && below(random, 2) == 0; });
     number_tracker tracker(whole.size(), 4);
     auto result = feed(tracker, messages, whole.size());
     auto there = positions_of(messages);
@@ -652,8 +650,8 @@ TEST(number_tracker, lost_ends_cost_themselves_where_messages_are_numbered) {
 TEST(number_tracker, lost_starts_cost_their_series_and_shift_nothing) {
   std::mt19937_64 random(13);
   for (int round = 0; round < 500; ++round) {
-    auto whole = arms({below(random, 5) + 1, below(random, 5) + 1, below(random, 5) + 1},
-                      {false, true, true});
+    auto whole =
+        arms({below(random, 5) + 1, below(random, 5) + 1, below(random, 5) + 1}, {false, true, true});
     auto messages = whole;
     std::erase_if(messages, [&](auto& m) {
       return m.numbers.kind == entry_kind::start && m.position > 0 && below(random, 2) == 0;
@@ -684,8 +682,7 @@ TEST(number_tracker, every_position_is_placed_or_given_up_once_whatever_comes) {
     std::vector<missing_run> missing;
     std::vector<int> decided(entries);
     for (int i = 0; i < 60; ++i) {
-      entry_numbers n{
-          static_cast<entry_kind>(below(random, 3)), some(20), some(60), some(2), some(20), {}};
+      entry_numbers n{static_cast<entry_kind>(below(random, 3)), some(20), some(60), some(2), some(20), {}};
       auto d = tracker.take(n, missing);
       for (auto p : {tracker.released_end(), tracker.released_leap()})
         if (p) {
@@ -734,8 +731,7 @@ TEST(number_tracker, every_verdict_is_counted_under_its_name) {
   for (std::size_t v = 0; v < verdict_count; ++v)
     for (auto n = t.tracker.count(static_cast<verdict>(v)); n > 0; --n)
       names.push_back(name_of(static_cast<verdict>(v)));
-  EXPECT_THAT(names,
-              ElementsAre("ok", "gap", "duplicate", "late", "restarted", "stray", "after_end"));
+  EXPECT_THAT(names, ElementsAre("ok", "gap", "duplicate", "late", "restarted", "stray", "after_end"));
 }
 
 } // namespace

@@ -129,8 +129,7 @@ inline slot random_slot(std::mt19937_64& random, std::int64_t constraints) {
   for (auto n = below(random, 4); n > 0; --n) {
     worker w{random_tags(random), {}};
     if (below(random, 3) > 0)
-      w.constraint =
-          static_cast<std::int64_t>(below(random, static_cast<std::size_t>(constraints))) - 1;
+      w.constraint = static_cast<std::int64_t>(below(random, static_cast<std::size_t>(constraints))) - 1;
     s->push_back(w);
   }
   return s;

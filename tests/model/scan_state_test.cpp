@@ -38,9 +38,9 @@ scan_life life_in(scan_state state) {
   return l;
 }
 
-constexpr scan_state all_states[] = {
-    scan_state::idle,     scan_state::arming,  scan_state::running, scan_state::draining,
-    scan_state::finished, scan_state::stopped, scan_state::failed};
+constexpr scan_state all_states[] = {scan_state::idle,     scan_state::arming,   scan_state::running,
+                                     scan_state::draining, scan_state::finished, scan_state::stopped,
+                                     scan_state::failed};
 
 TEST(scan_life, takes_the_steps_of_its_picture_and_no_others) {
   const std::map<std::pair<scan_state, std::string>, scan_state> allowed = {
@@ -61,8 +61,7 @@ TEST(scan_life, takes_the_steps_of_its_picture_and_no_others) {
       ASSERT_EQ(life.state(), state);
       auto to = allowed.find({state, name});
       EXPECT_EQ(take(life), to != allowed.end()) << name_of(state) << ' ' << name;
-      EXPECT_EQ(life.state(), to == allowed.end() ? state : to->second)
-          << name_of(state) << ' ' << name;
+      EXPECT_EQ(life.state(), to == allowed.end() ? state : to->second) << name_of(state) << ' ' << name;
     }
 }
 

@@ -117,15 +117,15 @@ TEST(slot_set, is_the_set_that_a_plain_loop_makes) {
     slot_set s;
     std::set<std::pair<std::uint64_t, std::uint16_t>> plain;
     for (int i = 0; i < 30; ++i) {
-      auto r = run(below(random, 50), static_cast<std::uint32_t>(1 + below(random, 5)),
-                   static_cast<std::uint32_t>(1 + below(random, 4)),
-                   static_cast<std::uint16_t>(below(random, 3)),
-                   static_cast<std::uint16_t>(1 + below(random, 2)));
+      auto r =
+          run(below(random, 50), static_cast<std::uint32_t>(1 + below(random, 5)),
+              static_cast<std::uint32_t>(1 + below(random, 4)), static_cast<std::uint16_t>(below(random, 3)),
+              static_cast<std::uint16_t>(1 + below(random, 2)));
       bool overlaps = false;
       for (std::uint32_t e = 0; e < r.events.count; ++e)
         for (std::uint16_t k = 0; k < r.slots; ++k)
-          overlaps |= plain.contains(
-              {r.events.at(e).value, static_cast<std::uint16_t>(r.first_slot.value + k)});
+          overlaps |=
+              plain.contains({r.events.at(e).value, static_cast<std::uint16_t>(r.first_slot.value + k)});
       EXPECT_EQ(s.overlaps(r), overlaps);
       if (overlaps && below(random, 2)) continue;
       s.insert(r);

@@ -51,9 +51,7 @@ stream_run run(std::uint64_t first, std::uint32_t count, std::vector<process_ind
   return {{event_number(first), count, stride}, std::move(targets)};
 }
 
-event_range range(std::uint64_t first, std::uint64_t end) {
-  return {event_number(first), event_number(end)};
-}
+event_range range(std::uint64_t first, std::uint64_t end) { return {event_number(first), event_number(end)}; }
 
 std::string line_of(const outgoing_entry& e) {
   auto line = std::to_string(e.event.value) + " ";
@@ -168,9 +166,8 @@ TEST(stream_queue, a_gap_that_is_assigned_later_is_a_tombstone_then) {
   queue.assign(run(100, 403), dispatch_id(1));
   auto lines = taken(queue);
   ASSERT_EQ(lines.size(), 403u);
-  EXPECT_EQ(
-      std::count_if(lines.begin(), lines.end(), [](auto& l) { return l.ends_with("incomplete"); }),
-      401);
+  EXPECT_EQ(std::count_if(lines.begin(), lines.end(), [](auto& l) { return l.ends_with("incomplete"); }),
+            401);
 }
 
 TEST(stream_queue, a_faulty_message_with_a_number_names_its_event) {
@@ -280,9 +277,8 @@ TEST(stream_queue, data_behind_a_leap_go_where_their_numbers_say) {
   queue.assign(run(0, 50'003), dispatch_id(1));
   auto lines = taken(queue);
   // Those that may still come late are waited for.
-  EXPECT_EQ(
-      std::count_if(lines.begin(), lines.end(), [](auto& l) { return l.ends_with("incomplete"); }),
-      50'000 - 2);
+  EXPECT_EQ(std::count_if(lines.begin(), lines.end(), [](auto& l) { return l.ends_with("incomplete"); }),
+            50'000 - 2);
   EXPECT_EQ(std::count(lines.begin(), lines.end(), "50001 a"), 1);
   EXPECT_EQ(std::count(lines.begin(), lines.end(), "50002 b"), 1);
 }
@@ -295,8 +291,7 @@ TEST(stream_queue, a_faulty_message_behind_a_leap_names_its_event) {
   receive(queue, number(500), "500");
   auto out = std::exchange(queue.outgoing(0), {});
   ASSERT_EQ(out.size(), 502u);
-  auto faulty =
-      std::find_if(out.begin(), out.end(), [](auto& e) { return e.event == event_number(500); });
+  auto faulty = std::find_if(out.begin(), out.end(), [](auto& e) { return e.event == event_number(500); });
   ASSERT_TRUE(faulty != out.end() && faulty->missing);
   EXPECT_THAT(faulty->missing->cause, HasSubstr("truncated"));
   EXPECT_TRUE(queue.idle());
@@ -499,11 +494,9 @@ scenario random_scenario(std::mt19937_64& random, bool from_recording) {
   std::uint64_t event = below(random, 100);
   for (auto n = 1 + below(random, 8); n > 0; --n) {
     std::set<process_index> targets;
-    for (auto t = below(random, 3); t > 0; --t)
-      targets.insert(static_cast<process_index>(below(random, 3)));
-    auto r =
-        run(event, static_cast<std::uint32_t>(1 + below(random, 6)),
-            {targets.begin(), targets.end()}, static_cast<std::uint32_t>(1 + below(random, 3)));
+    for (auto t = below(random, 3); t > 0; --t) targets.insert(static_cast<process_index>(below(random, 3)));
+    auto r = run(event, static_cast<std::uint32_t>(1 + below(random, 6)), {targets.begin(), targets.end()},
+                 static_cast<std::uint32_t>(1 + below(random, 3)));
     if (r.events.count == 1) r.events.stride = 1;
     for (std::uint32_t i = 0; i < r.events.count; ++i) {
       s.events.push_back(r.events.at(i).value);
@@ -599,8 +592,7 @@ class interleaving {
       for (auto& e : std::exchange(queue_.outgoing(process), {})) {
         found_[process].insert(line_of(e));
         ++copies_[e.event.value];
-        if (copies_[e.event.value] == s_.targets.at(e.event.value).size())
-          sent_.insert(e.event.value);
+        if (copies_[e.event.value] == s_.targets.at(e.event.value).size()) sent_.insert(e.event.value);
       }
     queue_.ready_processes().clear();
   }
@@ -639,8 +631,8 @@ TEST(stream_queue, commits_at_any_time_leave_nothing_behind) {
     play.play();
     auto expected = expected_of(s);
     for (auto& [process, lines] : play.found())
-      EXPECT_TRUE(std::includes(expected[process].begin(), expected[process].end(), lines.begin(),
-                                lines.end()));
+      EXPECT_TRUE(
+          std::includes(expected[process].begin(), expected[process].end(), lines.begin(), lines.end()));
     queue.forget(range(0, s.last_event() + 1));
     ASSERT_EQ(queue.held_bytes(), 0u);
     ASSERT_TRUE(queue.idle());
@@ -708,8 +700,8 @@ TEST(stream_queue, faulty_messages_that_are_not_assigned_count_against_the_budge
 class pipeline {
  public:
   /// `excess`: how many items may be held beyond the budget.
-  pipeline(const scenario& s, stream_queue::budget limits, std::uint64_t late_window,
-           std::size_t credit, std::uint64_t excess)
+  pipeline(const scenario& s, stream_queue::budget limits, std::uint64_t late_window, std::size_t credit,
+           std::uint64_t excess)
       : s_(s), limits_(limits), credit_(credit), excess_(excess),
         queue_(s.events.size(), late_window, limits), joiner_({"det"}, 1, false) {}
 
@@ -792,10 +784,7 @@ scenario without_losses(std::uint64_t entries) {
   for (std::uint64_t p = 0; p < entries; ++p) {
     s.events.push_back(p);
     s.targets[p] = {0};
-    s.packets.push_back(packet(p == 0             ? start()
-                               : p + 1 == entries ? end()
-                                                  : number(p - 1),
-                               "frame"));
+    s.packets.push_back(packet(p == 0 ? start() : p + 1 == entries ? end() : number(p - 1), "frame"));
   }
   return s;
 }

@@ -39,9 +39,7 @@ std::string one_part(std::string_view rows) {
   return fmt::format(R"({{"parts":{{"main":{}}},"sequence":["main"]}})", rows);
 }
 
-std::string one_slot(std::string_view slot) {
-  return one_part(fmt::format(R"({{"det":[{}]}})", slot));
-}
+std::string one_slot(std::string_view slot) { return one_part(fmt::format(R"({{"det":[{}]}})", slot)); }
 
 nlohmann::json shown(const trigger_map& map) { return nlohmann::json::parse(map.to_json()); }
 
@@ -73,8 +71,7 @@ TEST(trigger_map, tags_are_a_set) {
 
 TEST(trigger_map, constraints_may_be_any_whole_number) {
   for (auto number : {"0", "-1", "9223372036854775807", "-9223372036854775808"})
-    EXPECT_EQ(shown_slot(fmt::format(R"([{{"constraint":{}}}])", number))[0]["constraint"].dump(),
-              number);
+    EXPECT_EQ(shown_slot(fmt::format(R"([{{"constraint":{}}}])", number))[0]["constraint"].dump(), number);
 }
 
 TEST(trigger_map, tags_fit_a_worker_that_has_them_all) {
@@ -153,13 +150,12 @@ TEST(trigger_map, a_wrap_without_any_stream_adds_nothing) {
 TEST(trigger_map, as_many_workers_as_constraints_meet_in_one_event) {
   auto constraints = [](std::vector<int> numbers) {
     std::string slot;
-    for (auto n : numbers)
-      slot += fmt::format("{}{{\"constraint\":{}}}", slot.empty() ? "" : ",", n);
+    for (auto n : numbers) slot += fmt::format("{}{{\"constraint\":{}}}", slot.empty() ? "" : ",", n);
     return "[" + slot + "]";
   };
   auto pairing = one_part(fmt::format(R"({{"eiger":[{},{}],"orca":[{},{}],"alba":[{},{}]}})",
-                                      constraints({2}), constraints({4}), constraints({3}),
-                                      constraints({5}), constraints({2, 3}), constraints({4, 5})));
+                                      constraints({2}), constraints({4}), constraints({3}), constraints({5}),
+                                      constraints({2, 3}), constraints({4, 5})));
   EXPECT_EQ(read(pairing)->min_workers(), 2u);
   EXPECT_EQ(read(one_slot(constraints({7, 7, 8})))->min_workers(), 2u);
   EXPECT_EQ(read(one_slot("[{}]"))->min_workers(), 0u);
@@ -181,8 +177,7 @@ TEST(trigger_map, is_shown_as_it_is_asked_for) {
 }
 
 TEST(trigger_map, names_may_hold_any_text) {
-  auto map =
-      read(R"({"parts":{"":{"\u00e5 \"x\"\n\ud83d\ude00":[[{"tags":["\t"]}]]}},"sequence":[""]})");
+  auto map = read(R"({"parts":{"":{"\u00e5 \"x\"\n\ud83d\ude00":[[{"tags":["\t"]}]]}},"sequence":[""]})");
   EXPECT_THAT(map->streams(), ElementsAre("\xC3\xA5 \"x\"\n\xF0\x9F\x98\x80"));
   EXPECT_EQ(shown(*map)["sequence"].dump(), R"([""])");
 }
@@ -227,14 +222,12 @@ TEST(trigger_map, a_sequence_names_parts_that_exist) {
 }
 
 TEST(trigger_map, the_name_of_the_wrap_is_reserved) {
-  EXPECT_THAT(refusal(R"({"parts":{"reserved_start_end":{"x":[[]]}},"sequence":[]})"),
-              HasSubstr("reserved"));
+  EXPECT_THAT(refusal(R"({"parts":{"reserved_start_end":{"x":[[]]}},"sequence":[]})"), HasSubstr("reserved"));
 }
 
 TEST(trigger_map, streams_of_a_part_have_equal_lengths) {
-  EXPECT_THAT(
-      refusal(one_part(R"({"fast":[[],[],[]],"slow":[[],null]})")),
-      AllOf(HasSubstr("part 'main'"), HasSubstr("'fast' has 3"), HasSubstr("'slow' has 2")));
+  EXPECT_THAT(refusal(one_part(R"({"fast":[[],[],[]],"slow":[[],null]})")),
+              AllOf(HasSubstr("part 'main'"), HasSubstr("'fast' has 3"), HasSubstr("'slow' has 2")));
   EXPECT_NE(refusal(one_part(R"({"fast":[],"slow":[null]})")), "");
 }
 
@@ -284,8 +277,7 @@ TEST(trigger_map, a_key_of_the_body_given_twice_is_refused_or_the_last_one_count
 TEST(trigger_map, more_streams_than_a_mask_has_bits_are_refused) {
   auto rows = [](std::size_t n) {
     std::string text;
-    for (std::size_t i = 0; i < n; ++i)
-      text += fmt::format("{}\"s{}\":[[]]", text.empty() ? "" : ",", i);
+    for (std::size_t i = 0; i < n; ++i) text += fmt::format("{}\"s{}\":[[]]", text.empty() ? "" : ",", i);
     return one_part("{" + text + "}");
   };
   EXPECT_EQ(read(rows(max_streams), true)->streams().size(), max_streams);
@@ -395,9 +387,8 @@ TEST(trigger_map, ten_million_events_as_parts_and_sequence_are_small) {
     fmt::format_to(std::back_inserter(slots), "{}[{{\"constraint\":{}}}]", e == 0 ? "" : ",", e);
   std::string names;
   for (int i = 0; i < repeats; ++i) names += i == 0 ? R"("line")" : R"(,"line")";
-  auto map = read(fmt::format(R"({{"parts":{{"line":{{"a":[{0}],"b":[{0}]}}}},"sequence":[{1}]}})",
-                              slots, names),
-                  true);
+  auto map = read(
+      fmt::format(R"({{"parts":{{"line":{{"a":[{0}],"b":[{0}]}}}},"sequence":[{1}]}})", slots, names), true);
   EXPECT_EQ(map->events(), std::uint64_t{per_part} * repeats + 2);
   EXPECT_EQ(map->entries(stream_index(1)), map->events());
   EXPECT_LT(map->memory(), 100'000'000u);

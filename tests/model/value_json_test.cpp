@@ -44,8 +44,7 @@ TEST(value_json, what_is_not_finite) {
 TEST(value_json, text_is_escaped) {
   EXPECT_EQ(to_json("a\"b\\c\n\r\t\b\f/"), R"("a\"b\\c\n\r\t\b\f/")");
   EXPECT_EQ(to_json(std::string("\0\x1f\x7f", 3)), "\"\\u0000\\u001f\x7f\"");
-  EXPECT_EQ(to_json("\xC3\xA5 \xE2\x82\xAC \xF0\x9F\x98\x80"),
-            "\"\xC3\xA5 \xE2\x82\xAC \xF0\x9F\x98\x80\"");
+  EXPECT_EQ(to_json("\xC3\xA5 \xE2\x82\xAC \xF0\x9F\x98\x80"), "\"\xC3\xA5 \xE2\x82\xAC \xF0\x9F\x98\x80\"");
 }
 
 TEST(value_json, what_is_not_utf8_is_replaced) {
@@ -84,8 +83,7 @@ TEST(value_json, arrays_are_nested_lists) {
   std::vector<std::int16_t> six{1, -2, 3, 4, 5, 6};
   EXPECT_EQ(to_json(array::of(six)), "[1,-2,3,4,5,6]");
   EXPECT_EQ(to_json(array::of(std::span<const std::int16_t>(six), {2, 3})), "[[1,-2,3],[4,5,6]]");
-  EXPECT_EQ(to_json(array::of(std::span<const std::int16_t>(six), {3, 1, 2})),
-            "[[[1,-2]],[[3,4]],[[5,6]]]");
+  EXPECT_EQ(to_json(array::of(std::span<const std::int16_t>(six), {3, 1, 2})), "[[[1,-2]],[[3,4]],[[5,6]]]");
   EXPECT_EQ(to_json(array::of(std::span<const std::int16_t>(six).first(1), {})), "1");
   EXPECT_EQ(to_json(array::of(std::vector<std::uint8_t>{0, 255})), "[0,255]");
 }

@@ -11,9 +11,8 @@ namespace {
 
 using testing::ElementsAre;
 
-constexpr dtype all_types[] = {dtype::uint8,   dtype::int8,   dtype::uint16, dtype::int16,
-                               dtype::uint32,  dtype::int32,  dtype::uint64, dtype::int64,
-                               dtype::float32, dtype::float64};
+constexpr dtype all_types[] = {dtype::uint8, dtype::int8,   dtype::uint16, dtype::int16,   dtype::uint32,
+                               dtype::int32, dtype::uint64, dtype::int64,  dtype::float32, dtype::float64};
 
 TEST(dtype, names_go_both_ways) {
   for (auto type : all_types) EXPECT_EQ(dtype_of(name_of(type)), type);
@@ -64,8 +63,7 @@ TEST(array, equality_is_of_type_shape_and_bytes) {
   EXPECT_NE(a, array::of(std::vector<std::int32_t>{1, 3}));
   EXPECT_NE(a, array::of(std::vector<std::uint32_t>{1, 2}));
   EXPECT_NE(a, array::of(std::span<const std::int32_t>(n), {1, 2}));
-  EXPECT_EQ(array::of(std::vector<double>{std::nan("")}),
-            array::of(std::vector<double>{std::nan("")}));
+  EXPECT_EQ(array::of(std::vector<double>{std::nan("")}), array::of(std::vector<double>{std::nan("")}));
 }
 
 TEST(value, takes_each_kind_as_what_it_is) {
@@ -108,8 +106,8 @@ TEST(value, numbers_keep_their_sign_and_size) {
 
 TEST(value, equality_looks_inside) {
   auto tree = [](double x) {
-    return value(value_map{{"list", value_list{1, "a", value()}},
-                           {"array", array::of(std::vector<double>{x})}});
+    return value(
+        value_map{{"list", value_list{1, "a", value()}}, {"array", array::of(std::vector<double>{x})}});
   };
   EXPECT_EQ(tree(1), tree(1));
   EXPECT_NE(tree(1), tree(2));

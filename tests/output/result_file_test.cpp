@@ -33,8 +33,7 @@ using testing::SizeIs;
 class reader {
  public:
   explicit reader(const std::filesystem::path& path)
-      : file_(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, path.string(), "open") {
-  }
+      : file_(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, path.string(), "open") {}
 
   bool has(const std::string& name) const {
     for (std::size_t slash = name.find('/', 1);; slash = name.find('/', slash + 1)) {
@@ -43,9 +42,7 @@ class reader {
     }
   }
 
-  std::vector<hsize_t> shape(const std::string& name) const {
-    return shape_of(space(dataset(name)));
-  }
+  std::vector<hsize_t> shape(const std::string& name) const { return shape_of(space(dataset(name))); }
 
   std::vector<hsize_t> chunk(const std::string& name) const {
     auto set = dataset(name);
@@ -61,8 +58,7 @@ class reader {
     auto set = dataset(name);
     auto range = space(set);
     std::vector<T> all(static_cast<std::size_t>(H5Sget_simple_extent_npoints(range.get())));
-    hdf5::check(H5Dread(set.get(), hdf5::type_of(dtype_for<T>()), H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                        all.data()),
+    hdf5::check(H5Dread(set.get(), hdf5::type_of(dtype_for<T>()), H5S_ALL, H5S_ALL, H5P_DEFAULT, all.data()),
                 name, "read");
     return all;
   }
@@ -82,8 +78,7 @@ class reader {
     return H5Aexists_by_name(file_.get(), object.c_str(), name.c_str(), H5P_DEFAULT) > 0;
   }
 
-  std::vector<std::string> attribute_texts(const std::string& object,
-                                           const std::string& name) const {
+  std::vector<std::string> attribute_texts(const std::string& object, const std::string& name) const {
     auto it = attribute(object, name);
     hdf5::handle type(H5Aget_type(it.get()), H5Tclose, name, "type");
     hdf5::handle range(H5Aget_space(it.get()), H5Sclose, name, "space");
@@ -94,8 +89,7 @@ class reader {
   template <class T>
   T attribute_number(const std::string& object, const std::string& name) const {
     T x{};
-    hdf5::check(H5Aread(attribute(object, name).get(), hdf5::type_of(dtype_for<T>()), &x), name,
-                "read");
+    hdf5::check(H5Aread(attribute(object, name).get(), hdf5::type_of(dtype_for<T>()), &x), name, "read");
     return x;
   }
 
@@ -107,8 +101,8 @@ class reader {
     return {H5Dget_space(set.get()), H5Sclose, "", "space"};
   }
   hdf5::handle attribute(const std::string& object, const std::string& name) const {
-    return {H5Aopen_by_name(file_.get(), object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
-            H5Aclose, object + "@" + name, "open"};
+    return {H5Aopen_by_name(file_.get(), object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
+            object + "@" + name, "open"};
   }
   static std::vector<hsize_t> shape_of(const hdf5::handle& space) {
     std::vector<hsize_t> dims(static_cast<std::size_t>(H5Sget_simple_extent_ndims(space.get())));
@@ -162,11 +156,10 @@ std::string at(const std::string& name) { return "/entry/result/" + name; }
 array doubles(std::vector<double> elements) { return array::of(elements); }
 
 TEST_F(result_file_test, holds_rows_and_says_what_they_are) {
-  result_file file(
-      options(5, {{"sum", dtype::float64, {}, result_extent::per_event, "counts"},
-                  {"profile", dtype::float32, {3}, result_extent::per_event, "", {"radius"}},
-                  {"frames", dtype::uint16, {}},
-                  {"offset", dtype::int32, {}}}));
+  result_file file(options(5, {{"sum", dtype::float64, {}, result_extent::per_event, "counts"},
+                               {"profile", dtype::float32, {3}, result_extent::per_event, "", {"radius"}},
+                               {"frames", dtype::uint16, {}},
+                               {"offset", dtype::int32, {}}}));
   EXPECT_TRUE(std::filesystem::exists(file.partial_path()));
   file.write_row(event_number(3), value_map{{"sum", 1.5}, {"frames", 7}, {"unknown", "ignored"}});
   file.write_row(event_number(0), value_map{{"profile", doubles({1, 2, 3})}, {"sum", true}});
@@ -180,12 +173,11 @@ TEST_F(result_file_test, holds_rows_and_says_what_they_are) {
   EXPECT_THAT(in.numbers<double>(at("sum")), ElementsAre(1, IsNan(), IsNan(), 1.5, IsNan()));
   EXPECT_THAT(in.numbers<std::uint16_t>(at("frames")), ElementsAre(65535, 65535, 65535, 7, 65535));
   constexpr auto lowest = std::numeric_limits<std::int32_t>::lowest();
-  EXPECT_THAT(in.numbers<std::int32_t>(at("offset")),
-              ElementsAre(lowest, lowest, lowest, lowest, -4));
+  EXPECT_THAT(in.numbers<std::int32_t>(at("offset")), ElementsAre(lowest, lowest, lowest, lowest, -4));
   EXPECT_THAT(in.shape(at("profile")), ElementsAre(5, 3));
   EXPECT_THAT(in.numbers<float>(at("profile")),
-              ElementsAre(1, 2, 3, IsNan(), IsNan(), IsNan(), IsNan(), IsNan(), IsNan(), IsNan(),
-                          IsNan(), IsNan(), 1, 2.5, 3));
+              ElementsAre(1, 2, 3, IsNan(), IsNan(), IsNan(), IsNan(), IsNan(), IsNan(), IsNan(), IsNan(),
+                          IsNan(), 1, 2.5, 3));
   EXPECT_GT(H5Tequal(in.type(at("profile")).get(), H5T_IEEE_F32LE), 0);
   EXPECT_THAT(in.attribute_texts(at("sum"), "units"), ElementsAre("counts"));
   EXPECT_FALSE(in.has_attribute(at("profile"), "units"));
@@ -218,11 +210,9 @@ value_map row_of(std::uint64_t event) {
 }
 
 TEST_F(result_file_test, any_order_of_rows_gives_the_same_content) {
-  constexpr std::uint64_t events =
-      2500; // three pages of scalars, 193 of spectra, of which 4 are open
-  const std::vector<result_description> results = {{"scalar", dtype::float64, {}},
-                                                   {"bytes", dtype::int16, {7}},
-                                                   {"spectrum", dtype::float32, {5000}}};
+  constexpr std::uint64_t events = 2500; // three pages of scalars, 193 of spectra, of which 4 are open
+  const std::vector<result_description> results = {
+      {"scalar", dtype::float64, {}}, {"bytes", dtype::int16, {7}}, {"spectrum", dtype::float32, {5000}}};
   std::vector<std::uint64_t> order(events);
   for (std::uint64_t i = 0; i < events; ++i) order[i] = i;
   std::mt19937 random(11);
@@ -239,8 +229,7 @@ TEST_F(result_file_test, any_order_of_rows_gives_the_same_content) {
     auto spectra = in.numbers<float>(at("spectrum"));
     for (std::uint64_t event = 0; event < events; ++event) {
       ASSERT_EQ(scalars[event], double(event));
-      for (auto i = event * 7; i < event * 7 + 7; ++i)
-        ASSERT_EQ(bytes[i], static_cast<std::uint8_t>(event));
+      for (auto i = event * 7; i < event * 7 + 7; ++i) ASSERT_EQ(bytes[i], static_cast<std::uint8_t>(event));
       for (auto i = event * 5000; i < event * 5000 + 5000; ++i)
         ASSERT_TRUE(event % 3 ? std::isnan(spectra[i]) : spectra[i] == static_cast<float>(event));
     }
@@ -281,12 +270,10 @@ TEST_F(result_file_test, chunks_suit_the_rows) {
 }
 
 TEST_F(result_file_test, large_rows_are_written_at_once) {
-  result_file file(
-      options(4, {{"same", dtype::int32, {400, 1000}}, {"other", dtype::float32, {400, 1000}}}));
+  result_file file(options(4, {{"same", dtype::int32, {400, 1000}}, {"other", dtype::float32, {400, 1000}}}));
   for (std::uint64_t event : {3, 1, 2}) {
     std::vector<std::int32_t> elements(400000);
-    for (std::size_t i = 0; i < elements.size(); ++i)
-      elements[i] = static_cast<std::int32_t>(event * i);
+    for (std::size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<std::int32_t>(event * i);
     auto image = array::of(std::span<const std::int32_t>(elements), {400, 1000});
     file.write_row(event_number(event), value_map{{"same", image}, {"other", image}});
   }
@@ -331,10 +318,9 @@ TEST_F(result_file_test, complains_of_what_does_not_fit) {
   row(10, "scalar", 1);
   file.write_row(event_number(0), 1);
   file.finish({});
-  EXPECT_THAT(file.complaints(),
-              ElementsAre("profile: event 1: shape [4] instead of [3] (and 11 more times)",
-                          "rows: event 10 is beyond the scan (and 1 more times)",
-                          "scalar: event 0: no number (and 2 more times)"));
+  EXPECT_THAT(file.complaints(), ElementsAre("profile: event 1: shape [4] instead of [3] (and 11 more times)",
+                                             "rows: event 10 is beyond the scan (and 1 more times)",
+                                             "scalar: event 0: no number (and 2 more times)"));
   reader in(path_);
   EXPECT_THAT(in.numbers<std::int8_t>(at("scalar")),
               ElementsAre(-128, -128, -128, 127, 5, -128, -128, -128, -128, -128));
@@ -353,8 +339,8 @@ TEST_F(result_file_test, complaints_are_bounded) {
 }
 
 TEST_F(result_file_test, the_published_tree_is_there) {
-  result_file file(options(
-      2, {{"x"}, {"map", dtype::float64, {2, 2}, result_extent::per_scan, "um", {"y", "x"}}}));
+  result_file file(
+      options(2, {{"x"}, {"map", dtype::float64, {2, 2}, result_extent::per_scan, "um", {"y", "x"}}}));
   file.write_row(event_number(0), 1);
   value_map deep{{"end", 1}};
   for (int i = 0; i < 200; ++i) deep = value_map{{"d", deep}};
@@ -364,8 +350,7 @@ TEST_F(result_file_test, the_published_tree_is_there) {
       {"x", 5},
       {"map", array::of(std::span<const double>(square), {2, 2})},
       {"map_attrs", value_map{{"note", "µm"}}},
-      {"_attrs",
-       value_map{{"NX_class", "NXdata"}, {"signal", "map"}, {"none", {}}, {"bad", value_map{}}}},
+      {"_attrs", value_map{{"NX_class", "NXdata"}, {"signal", "map"}, {"none", {}}, {"bad", value_map{}}}},
       {"int", -3},
       {"large", std::uint64_t(1) << 63},
       {"real", 0.5},
@@ -417,10 +402,9 @@ TEST_F(result_file_test, the_published_tree_is_there) {
   EXPECT_THAT(in.numbers<std::int64_t>(at("group/inner/n")), ElementsAre(1));
   EXPECT_THAT(in.attribute_texts(at("group/inner/n"), "units"), ElementsAre("s"));
   EXPECT_THAT(in.attribute_texts(at("group"), "axes"), ElementsAre("a", "b"));
-  EXPECT_THAT(file.complaints(),
-              ElementsAre(HasSubstr("/_attrs/bad: "), HasSubstr("/a/b: no name"),
-                          HasSubstr("too deep"), HasSubstr("/int_attrs: "),
-                          HasSubstr("/lost_attrs: "), HasSubstr("/x: there is one")));
+  EXPECT_THAT(file.complaints(), ElementsAre(HasSubstr("/_attrs/bad: "), HasSubstr("/a/b: no name"),
+                                             HasSubstr("too deep"), HasSubstr("/int_attrs: "),
+                                             HasSubstr("/lost_attrs: "), HasSubstr("/x: there is one")));
 }
 
 TEST_F(result_file_test, names_results_that_were_never_published) {
@@ -467,11 +451,9 @@ TEST_F(result_file_test, refuses_directories_that_cannot_be_used) {
 }
 
 TEST_F(result_file_test, refuses_descriptions_that_cannot_be_used) {
-  const std::vector<result_description> bad[] = {
-      {{""}}, {{"."}}, {{"a/b"}}, {{"a"}, {"a"}}, {{"x_attrs"}}};
+  const std::vector<result_description> bad[] = {{{""}}, {{"."}}, {{"a/b"}}, {{"a"}, {"a"}}, {{"x_attrs"}}};
   for (auto& results : bad) EXPECT_THAT(error_of(options(1, results)), HasSubstr(path_.string()));
-  EXPECT_THAT(error_of(options(1, {{"x", dtype::float64, {1u << 31, 1u << 31}}})),
-              HasSubstr("too large"));
+  EXPECT_THAT(error_of(options(1, {{"x", dtype::float64, {1u << 31, 1u << 31}}})), HasSubstr("too large"));
   EXPECT_THAT(error_of(options(1, {{"x", dtype::float64, std::vector<std::size_t>(40, 1)}})),
               HasSubstr("/x: "));
   EXPECT_FALSE(std::filesystem::exists(path_));
@@ -489,8 +471,7 @@ TEST_F(result_file_test, an_abandoned_file_keeps_its_rows) {
   for (bool by_hand : {true, false}) {
     give_up(by_hand);
     EXPECT_FALSE(std::filesystem::exists(path_));
-    EXPECT_THAT(reader(directory_ / "scan.h5.partial").numbers<double>(at("x")),
-                ElementsAre(IsNan(), 4));
+    EXPECT_THAT(reader(directory_ / "scan.h5.partial").numbers<double>(at("x")), ElementsAre(IsNan(), 4));
   }
 }
 
@@ -504,11 +485,10 @@ int fail_to_write(const std::filesystem::path& path) {
   try {
     result_file file({path, false, 1000000, {{"x"}}});
     try {
-      for (std::uint64_t event = 0; event < 1000000; ++event)
-        file.write_row(event_number(event), one);
+      for (std::uint64_t event = 0; event < 1000000; ++event) file.write_row(event_number(event), one);
     } catch (const std::runtime_error& e) {
-      failures += std::string_view(e.what()).find("/x: cannot be written: File too large") !=
-                  std::string_view::npos;
+      failures +=
+          std::string_view(e.what()).find("/x: cannot be written: File too large") != std::string_view::npos;
     }
     file.finish(nothing);
   } catch (const std::runtime_error& e) {

@@ -30,8 +30,7 @@ class counting_worker final : public worker_part {
     std::uint64_t bytes = 0;
     for (auto& entry : e.streams()) bytes += entry.data.bytes();
     if (bytes < least) return answer::nothing();
-    if (settings.boolean("refuse_empty") && bytes == 0)
-      throw std::runtime_error("the event has no bytes");
+    if (settings.boolean("refuse_empty") && bytes == 0) throw std::runtime_error("the event has no bytes");
     if (!settings.boolean("per_event")) {
       for (auto& entry : e.streams()) count(held_, e, entry);
       return answer::deferred();
@@ -69,9 +68,7 @@ class counting_reducer final : public reducer_part {
     }
   }
 
-  value published() const override {
-    return value_map{{"events", events_}, {"streams", tree_of(totals_)}};
-  }
+  value published() const override { return value_map{{"events", events_}, {"streams", tree_of(totals_)}}; }
 
  private:
   static std::uint64_t number(const value& counted, std::string_view name) {

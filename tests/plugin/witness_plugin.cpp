@@ -37,9 +37,8 @@ std::string testimony(const event& e) {
   std::string streams;
   for (auto& entry : e.streams()) {
     if (!streams.empty()) streams += ',';
-    streams += '"' + std::string(e.name_of(entry)) + "\":{\"type\":\"" +
-               std::string(entry.data.type()) + "\",\"sizes\":[" + sizes_of(entry.data) +
-               "],\"hash\":\"" + hash_of(entry.data) + "\"}";
+    streams += '"' + std::string(e.name_of(entry)) + "\":{\"type\":\"" + std::string(entry.data.type()) +
+               "\",\"sizes\":[" + sizes_of(entry.data) + "],\"hash\":\"" + hash_of(entry.data) + "\"}";
   }
   return "{\"event\":" + std::to_string(e.number().value) + ",\"streams\":{" + streams + "}}\n";
 }
@@ -47,8 +46,7 @@ std::string testimony(const event& e) {
 /// `worker-<process>-<n>.jsonl`, n counting the workers that this process made.
 std::string journal_name(const std::string& directory) {
   static std::atomic<unsigned> made = 0;
-  return directory + "/worker-" + std::to_string(getpid()) + "-" + std::to_string(made++) +
-         ".jsonl";
+  return directory + "/worker-" + std::to_string(getpid()) + "-" + std::to_string(made++) + ".jsonl";
 }
 
 class witness_worker final : public worker_part {

@@ -29,8 +29,8 @@ const std::string_view pixels_b("\0\0\0\0\4\0\1\0\2\0\0\0", 12);
 
 std::string image_text(std::string_view shape, std::string_view type = R"("uint8")",
                        std::string_view compression = R"("none")") {
-  return R"({"htype":"image","msg_number":8,"frame":7,"shape":)" + std::string(shape) +
-         R"(,"type":)" + std::string(type) + R"(,"compression":)" + std::string(compression) + "}";
+  return R"({"htype":"image","msg_number":8,"frame":7,"shape":)" + std::string(shape) + R"(,"type":)" +
+         std::string(type) + R"(,"compression":)" + std::string(compression) + "}";
 }
 
 TEST(stins, reads_the_worked_example) {
@@ -110,11 +110,9 @@ TEST(stins, is_tolerant_where_it_can_be) {
                 "htype":"image","frame":7,"shape":[2,3],"chunks":[1,2,3],"type":"uint16","compression":"none","msg_number":1})",
        12},
       {"an extra NaN",
-       R"({"x":NaN,"htype":"image","frame":7,"shape":[2,3],"type":"uint16","compression":"none"})",
-       12},
+       R"({"x":NaN,"htype":"image","frame":7,"shape":[2,3],"type":"uint16","compression":"none"})", 12},
       {"an escaped key",
-       R"({"\u0066rame":7,"htype":"image","shape":[2,3],"type":"uint16","compression":"none"})",
-       12},
+       R"({"\u0066rame":7,"htype":"image","shape":[2,3],"type":"uint16","compression":"none"})", 12},
       {"no message number",
        R"({"htype":"image","frame":7,"shape":[2,3],"type":"uint16","compression":"none"})", 12},
       {"an odd message number",
@@ -122,10 +120,8 @@ TEST(stins, is_tolerant_where_it_can_be) {
        12},
       {"a scalar", image_text("[]"), 1},
       {"an empty image", image_text("[0,5]"), 0},
-      {"an empty image of impossible width",
-       image_text("[18446744073709551615,18446744073709551615,0]"), 0},
-      {"32 dimensions",
-       image_text("[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"), 1},
+      {"an empty image of impossible width", image_text("[18446744073709551615,18446744073709551615,0]"), 0},
+      {"32 dimensions", image_text("[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"), 1},
       {"an element type of others", image_text("[2,3]", R"("complex128")"), 5},
       {"bslz4 of any length", image_text("[2,3]", R"("uint16")", R"("bslz4")"), 3},
       {"a compression of others", image_text("[2,3]", R"("uint16")", R"("zstd")"), 3},
@@ -200,10 +196,7 @@ TEST(stins, refuses_hostile_headers) {
       {image_text("[-1,3]"), {3}, unknown, true},
       {image_text("[1.5]"), {1}, unknown, true},
       {image_text("[[2,3]]"), {6}, unknown, true},
-      {image_text("[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"),
-       {1},
-       unknown,
-       true},
+      {image_text("[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"), {1}, unknown, true},
       {image_text("[2,3]", "8"), {6}, unknown, true},
       {image_text("[2,3]", R"("uint8")", "null"), {6}, unknown, true},
       {image_text("[2,3]"), {}, truncated, true},

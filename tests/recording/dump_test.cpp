@@ -39,19 +39,15 @@ std::string hex(std::string_view digits) {
 
 const std::string begin_2 = hex("d9d9f7 d9a77d 82 05");
 const std::string begin_3 = hex("d9d9f7 d9a77d 83 05");
-const std::string streams =
-    hex("a1 63 646574 d9a77e 82 65 5354494e53 82 47 7b2261223a317d 42 0100");
+const std::string streams = hex("a1 63 646574 d9a77e 82 65 5354494e53 82 47 7b2261223a317d 42 0100");
 const std::string two_items = begin_2 + streams;
 const std::string three_items = begin_3 + streams + hex("c0 78 1b") + "2024-10-07T08:49:10.627000Z";
 
 class dump : public testing::Test {
  protected:
-  std::filesystem::path path(const std::string& name = "file.cbors") const {
-    return directory_ / name;
-  }
+  std::filesystem::path path(const std::string& name = "file.cbors") const { return directory_ / name; }
 
-  std::shared_ptr<const mapped_file> file(std::string_view bytes,
-                                          const std::string& name = "file.cbors") {
+  std::shared_ptr<const mapped_file> file(std::string_view bytes, const std::string& name = "file.cbors") {
     std::ofstream(path(name), std::ios::binary | std::ios::trunc) << bytes;
     return mapped_file::open(path(name));
   }
@@ -161,8 +157,7 @@ TEST_F(dump, a_cut_off_item_is_reported_and_the_rest_kept) {
       auto [items, end] = read(item + item.substr(0, size));
       ASSERT_THAT(items, SizeIs(1)) << size;
       expect_worked_example(items[0]);
-      EXPECT_THAT(
-          end, HasSubstr("file.cbors: byte " + std::to_string(item.size() + size) + ": cut off"));
+      EXPECT_THAT(end, HasSubstr("file.cbors: byte " + std::to_string(item.size() + size) + ": cut off"));
       EXPECT_THAT(end, HasSubstr("begins at byte " + std::to_string(item.size())));
     }
 }
@@ -174,8 +169,7 @@ TEST_F(dump, bytes_that_mean_harm_are_reported_where_they_are) {
       {hex("d9d9f7 d9a77d 82 05 a1 7b ffffffffffffffff"), "cut off"},
       {hex("d9d9f7 d9a77d 82 05 a1 63 646574 d9a77e 82 65 5354494e53 9b 00000000ffffffff"),
        "more than the 65536"},
-      {hex("d9d9f7 d9a77d 82 05 a1 63 646574 d9a77e 82 65 5354494e53 81 5b ffffffffffffffff"),
-       "cut off"},
+      {hex("d9d9f7 d9a77d 82 05 a1 63 646574 d9a77e 82 65 5354494e53 81 5b ffffffffffffffff"), "cut off"},
       {hex("d9d9f7 d9a77d 82 05 a1 63 646574 d9a77e 82 65 5354494e53 81 5f 5f 41 00"),
        "a chunk that is no string"},
       {hex("d9d9f7 d9a77d 81 05"), "byte 6: no array"},
@@ -274,13 +268,10 @@ TEST_F(dump, what_was_written_is_read) {
       for (auto name : {"a", "b", "c"}) {
         std::vector<std::vector<std::byte>> parts;
         for (auto n = random() % 4; n > 0; --n)
-          parts.emplace_back(random() % 10 ? random() % 300 : random() % 70000,
-                             std::byte(random()));
-        streams.push_back(
-            {name, stream_data(std::make_unique<memory_frames>(std::move(parts)), "T")});
+          parts.emplace_back(random() % 10 ? random() % 300 : random() % 70000, std::byte(random()));
+        streams.push_back({name, stream_data(std::make_unique<memory_frames>(std::move(parts)), "T")});
       }
-      writer.append(event * 1000, streams,
-                    event % 2 ? std::optional(1e9 + double(event)) : std::nullopt);
+      writer.append(event * 1000, streams, event % 2 ? std::optional(1e9 + double(event)) : std::nullopt);
     }
     writer.flush();
   }
@@ -309,9 +300,8 @@ TEST_F(dump, a_writer_names_what_it_cannot_write) {
     full.flush();
     ADD_FAILURE();
   } catch (const std::runtime_error& e) {
-    EXPECT_THAT(
-        e.what(),
-        HasSubstr("/dev/full: cannot be written, nor cut back to whole items: No space left"));
+    EXPECT_THAT(e.what(),
+                HasSubstr("/dev/full: cannot be written, nor cut back to whole items: No space left"));
   }
   full.flush(); // nothing is left
 }
@@ -392,8 +382,7 @@ TEST_F(dump_index, refuses_a_stream_that_is_twice_in_an_event) {
 }
 
 TEST_F(dump_index, refuses_falling_events) {
-  EXPECT_THAT(error_of({recorded("1", {{7, {"a"}}, {0, {"a"}}})}),
-              HasSubstr("event 0 follows event 7"));
+  EXPECT_THAT(error_of({recorded("1", {{7, {"a"}}, {0, {"a"}}})}), HasSubstr("event 0 follows event 7"));
 }
 
 TEST_F(dump_index, warns_of_cut_off_files_and_changing_types) {

@@ -23,8 +23,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
 
-const std::string one_stream =
-    "[[stream]]\nname = 'det'\nprotocol = 'stins'\nurl = 'tcp://127.0.0.1:9999'\n";
+const std::string one_stream = "[[stream]]\nname = 'det'\nprotocol = 'stins'\nurl = 'tcp://127.0.0.1:9999'\n";
 
 /// What is wrong with a text, line by line; empty if nothing is.
 std::vector<std::string> findings_in(const std::string& text) {
@@ -49,9 +48,7 @@ class temporary_folder {
     std::filesystem::create_directories(path);
   }
   ~temporary_folder() { std::filesystem::remove_all(path); }
-  void write(const std::string& name, const std::string& text) {
-    std::ofstream(path / name) << text;
-  }
+  void write(const std::string& name, const std::string& text) { std::ofstream(path / name) << text; }
 
   std::filesystem::path path;
 };
@@ -206,9 +203,8 @@ rows = "1:2"
 )",
                                "x.toml");
   EXPECT_THAT(x.analysis.parameters.at("roi"),
-              ElementsAre(Pair("huge", "inf"), Pair("n", "-3"), Pair("off", "False"),
-                          Pair("on", "True"), Pair("rows", "0:4"), Pair("tiny", "1e-09"),
-                          Pair("two", "2.0"), Pair("x", "2.5")));
+              ElementsAre(Pair("huge", "inf"), Pair("n", "-3"), Pair("off", "False"), Pair("on", "True"),
+                          Pair("rows", "0:4"), Pair("tiny", "1e-09"), Pair("two", "2.0"), Pair("x", "2.5")));
   EXPECT_THAT(x.analysis.parameters.at("other"), ElementsAre(Pair("rows", "1:2")));
 }
 
@@ -239,23 +235,19 @@ TEST(configuration, one_finding_each) {
   const std::pair<std::string, std::string> cases[] = {
       {"[scan]\nevent_timeot = '1s'",
        "x.toml:2: [scan] event_timeot: unknown key; did you mean event_timeout?"},
-      {"[http]\nzzzzzz = 1",
-       "x.toml:2: [http] zzzzzz: unknown key; known are control, results, tokens"},
+      {"[http]\nzzzzzz = 1", "x.toml:2: [http] zzzzzz: unknown key; known are control, results, tokens"},
       {"\n[analisys]\nuse = []", "x.toml:2: [analisys]: unknown section; did you mean analysis?"},
       {"name = 'x'", "x.toml:1: [name]: unknown section; known are "},
       {"worker = 3", "x.toml:1: [worker]: 3 is not a table: write [worker]"},
       {"[stream]\nname = 'x'", "x.toml:1: [stream]: is not a list of tables: write [[stream]]"},
-      {"[worker]\ncount = 'two'",
-       "x.toml:2: [worker] count: \"two\" is not a whole number from 1 to 4096"},
+      {"[worker]\ncount = 'two'", "x.toml:2: [worker] count: \"two\" is not a whole number from 1 to 4096"},
       {"[worker]\ncount = 0", "x.toml:2: [worker] count: 0 is not a whole number from 1 to 4096"},
-      {"[worker]\ncount = 2.0",
-       "x.toml:2: [worker] count: a number with a fraction is not a whole number"},
+      {"[worker]\ncount = 2.0", "x.toml:2: [worker] count: a number with a fraction is not a whole number"},
       {"[worker]\ntags = 'a'", "x.toml:2: [worker] tags: \"a\" is not a list of texts"},
       {"[worker]\ntags = ['a', 1]", "x.toml:2: [worker] tags: 1 is not a text"},
       {"[worker]\ntags = ['a,b']", "x.toml:2: [worker] tags: \"a,b\" is not a tag"},
       {"[worker]\ntags = []", "x.toml:2: [worker] tags: must name at least one tag"},
-      {"[worker]\nmemory = '5 apples'",
-       "x.toml:2: [worker] memory: \"5 apples\" is not a size such as"},
+      {"[worker]\nmemory = '5 apples'", "x.toml:2: [worker] memory: \"5 apples\" is not a size such as"},
       {"[worker]\nmemory = 0", "x.toml:2: [worker] memory: must be more than 0"},
       {"[scan]\nevent_timeout = 'soon'",
        "x.toml:2: [scan] event_timeout: \"soon\" is not a duration such as"},
@@ -267,20 +259,16 @@ TEST(configuration, one_finding_each) {
        "x.toml:2: [cluster] controller: \"host\" is not an address such as"},
       {"[cluster]\nname = 'a b'", "x.toml:2: [cluster] name: \"a b\" is not a name"},
       {"[cluster]\ntimeout = '1s'", "x.toml:2: [cluster] timeout: must be longer than heartbeat"},
-      {"[cluster]\ntls = { key = 'a' }",
-       "x.toml:2: [cluster.tls] key: is not supported by this version yet"},
+      {"[cluster]\ntls = { key = 'a' }", "x.toml:2: [cluster.tls] key: is not supported by this version yet"},
       {"[http]\ntokens = 'a'",
        "x.toml:2: [http] tokens: is not supported by this version yet; leave it empty"},
-      {"[reducer]\njournal = 'a'",
-       "x.toml:2: [reducer] journal: is not supported by this version yet"},
+      {"[reducer]\njournal = 'a'", "x.toml:2: [reducer] journal: is not supported by this version yet"},
       {"[reducer]\nsnapshots_per_second = 0",
        "x.toml:2: [reducer] snapshots_per_second: 0 is not a number above 0"},
       {"[recording]\ndirectory = 'a'",
        "x.toml:2: [recording] directory: is not supported by this version yet"},
-      {"[output]\nfile = '{raw}.h5'",
-       "x.toml:2: [output] file: {raw} is not supported by this version yet"},
-      {"[output]\nfile = '{scna}.h5'",
-       "x.toml:2: [output] file: \"{scna}\" is no place that is filled"},
+      {"[output]\nfile = '{raw}.h5'", "x.toml:2: [output] file: {raw} is not supported by this version yet"},
+      {"[output]\nfile = '{scna}.h5'", "x.toml:2: [output] file: \"{scna}\" is no place that is filled"},
       {"[output]\nfile = 'a{'", "x.toml:2: [output] file: \"{\" is no place that is filled"},
       {"[output]\noverwrite = 1", "x.toml:2: [output] overwrite: 1 is not true or false"},
       {"[output.raw_path]\nx = '/a'",
@@ -307,8 +295,7 @@ TEST(configuration, one_finding_each) {
        "x.toml:4: [[stream]] url: \"h:1\" is not an address such as \"tcp://host:port\""},
       {"[[stream]]\nname = 'a'\nprotocol = 'stins'\nurl = 'tcp://h'",
        "x.toml:4: [[stream]] url: \"tcp://h\" is not a TCP address with a port"},
-      {one_stream + one_stream,
-       "x.toml:6: [[stream]] name: \"det\" is the name of another stream already"},
+      {one_stream + one_stream, "x.toml:6: [[stream]] name: \"det\" is the name of another stream already"},
       {one_stream + "[[simulate]]\nstream = 'dett'\nframes = 1",
        "x.toml:6: [[simulate]] stream: \"dett\" is no configured stream; did you mean det?"},
       {one_stream + "[[simulate]]\nstream = 'det'", "x.toml:5: [[simulate]] frames: is missing"},
@@ -333,21 +320,17 @@ TEST(configuration, one_finding_each) {
 }
 
 TEST(configuration, all_findings_are_told_at_once_in_the_order_of_the_file) {
-  auto findings =
-      findings_in("[scan]\nwhat = 1\n\n[worker]\ncount = -1\n\n[cluster]\nheartbeat = true\n");
-  EXPECT_THAT(findings,
-              ElementsAre(HasSubstr("x.toml:2: [scan] what"), HasSubstr("x.toml:5: [worker] count"),
-                          HasSubstr("x.toml:8: [cluster] heartbeat")));
+  auto findings = findings_in("[scan]\nwhat = 1\n\n[worker]\ncount = -1\n\n[cluster]\nheartbeat = true\n");
+  EXPECT_THAT(findings, ElementsAre(HasSubstr("x.toml:2: [scan] what"), HasSubstr("x.toml:5: [worker] count"),
+                                    HasSubstr("x.toml:8: [cluster] heartbeat")));
 }
 
 TEST(configuration, too_many_streams) {
   std::string text;
   for (std::size_t i = 0; i < max_streams; ++i)
-    text +=
-        "[[stream]]\nname = 's" + std::to_string(i) + "'\nprotocol = 'stins'\nurl = 'tcp://h:1'\n";
+    text += "[[stream]]\nname = 's" + std::to_string(i) + "'\nprotocol = 'stins'\nurl = 'tcp://h:1'\n";
   EXPECT_EQ(parse_configuration(text, "x.toml").streams.size(), max_streams);
-  EXPECT_THAT(findings_in(text + one_stream),
-              ElementsAre(HasSubstr("65 streams are too many; up to 64")));
+  EXPECT_THAT(findings_in(text + one_stream), ElementsAre(HasSubstr("65 streams are too many; up to 64")));
 }
 
 TEST(configuration, files_that_cannot_be_read) {
@@ -381,9 +364,8 @@ TEST(configuration, the_demo_is_what_its_description_says) {
   EXPECT_EQ(demo.streams[0].socket, socket_kind::pull);
   EXPECT_EQ(demo.streams[1].url, "tcp://127.0.0.1:23002");
   EXPECT_EQ(demo.worker.count, 4u);
-  EXPECT_THAT(
-      demo.analysis.parameters.at("roi"),
-      ElementsAre(Pair("columns", "16:48"), Pair("rows", "16:48"), Pair("stream", "pilatus")));
+  EXPECT_THAT(demo.analysis.parameters.at("roi"),
+              ElementsAre(Pair("columns", "16:48"), Pair("rows", "16:48"), Pair("stream", "pilatus")));
   ASSERT_EQ(demo.simulate.size(), 2u);
   EXPECT_EQ(demo.simulate[0].frames, 2000u);
   EXPECT_EQ(demo.simulate[0].rate, 400.0);

@@ -21,8 +21,8 @@ TEST(quantities, durations) {
 }
 
 TEST(quantities, what_is_no_duration) {
-  for (auto text : {"", " ", "1", "s", "-1s", "-0s", "1 year", "1S", "1s2", "nans", "infs",
-                    "1e300h", "300000h0", "9e18s", "0x1s"})
+  for (auto text : {"", " ", "1", "s", "-1s", "-0s", "1 year", "1S", "1s2", "nans", "infs", "1e300h",
+                    "300000h0", "9e18s", "0x1s"})
     EXPECT_EQ(duration_of(text), std::nullopt) << text;
 }
 
@@ -64,8 +64,8 @@ TEST(quantities, addresses) {
 }
 
 TEST(quantities, what_is_no_address) {
-  for (auto text : {"", ":", "host", "host:", ":4242", "host:65536", "host:-1", "host:12x",
-                    "::1:5000", "[::1]", "[]:1", "http://host:1", "a b:1"})
+  for (auto text : {"", ":", "host", "host:", ":4242", "host:65536", "host:-1", "host:12x", "::1:5000",
+                    "[::1]", "[]:1", "http://host:1", "a b:1"})
     EXPECT_EQ(host_and_port_of(text), std::nullopt) << text;
 }
 

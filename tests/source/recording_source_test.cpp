@@ -59,8 +59,7 @@ class collector {
  private:
   std::vector<stream_packet> all() const {
     std::vector<stream_packet> packets;
-    for (auto& batch : batches_)
-      packets.insert(packets.end(), batch->packets.begin(), batch->packets.end());
+    for (auto& batch : batches_) packets.insert(packets.end(), batch->packets.begin(), batch->packets.end());
     return packets;
   }
 
@@ -109,10 +108,9 @@ class recording_source : public testing::Test {
 };
 
 TEST_F(recording_source, plays_its_stream_in_step) {
-  auto source =
-      make_recording_source({recorded("1", "det", {0, 3, 4, 9}), recorded("2", "other", {0, 1, 2}),
-                             recorded("3", "det", {1, 5})},
-                            "det");
+  auto source = make_recording_source(
+      {recorded("1", "det", {0, 3, 4, 9}), recorded("2", "other", {0, 1, 2}), recorded("3", "det", {1, 5})},
+      "det");
   source->arm(got_.sink());
   source->allow(everything, 1);
   auto packets = got_.wait_for(6);
@@ -172,13 +170,12 @@ TEST_F(recording_source, batches_are_bounded) {
   small->arm(got_.sink());
   small->allow(everything, 0);
   EXPECT_THAT(got_.wait_for(1000), SizeIs(1000));
-  EXPECT_THAT(got_.batches(), testing::Each(testing::Pointee(testing::Field(
-                                  &packet_batch::packets, SizeIs(testing::Le(256))))));
+  EXPECT_THAT(got_.batches(), testing::Each(testing::Pointee(
+                                  testing::Field(&packet_batch::packets, SizeIs(testing::Le(256))))));
 
   collector large_ones;
-  auto large = make_recording_source({recorded("large", "det", {0, 1, 2, 3, 4}, 400000),
-                                      recorded("larger", "det", {5, 6}, 3000000)},
-                                     "det");
+  auto large = make_recording_source(
+      {recorded("large", "det", {0, 1, 2, 3, 4}, 400000), recorded("larger", "det", {5, 6}, 3000000)}, "det");
   large->arm(large_ones.sink());
   large->allow(everything, 0);
   EXPECT_THAT(large_ones.wait_for(7), SizeIs(7));
@@ -239,8 +236,7 @@ TEST_F(recording_source, says_why_it_ended_early) {
   EXPECT_THAT(cut->status().error, HasSubstr("cut off"));
 
   collector twice;
-  auto doubled =
-      make_recording_source({recorded("1", "det", {0, 1}), recorded("2", "det", {1, 2})}, "det");
+  auto doubled = make_recording_source({recorded("1", "det", {0, 1}), recorded("2", "det", {1, 2})}, "det");
   doubled->arm(twice.sink());
   doubled->allow(everything, 0);
   EXPECT_TRUE(soon([&] { return !doubled->status().connected; }));
@@ -250,8 +246,7 @@ TEST_F(recording_source, says_why_it_ended_early) {
 
 TEST_F(recording_source, refuses_what_is_no_dump) {
   std::ofstream(directory_ / "raw") << "\x81\x41x";
-  EXPECT_THROW(make_recording_source({mapped_file::open(directory_ / "raw")}, "det"),
-               std::runtime_error);
+  EXPECT_THROW(make_recording_source({mapped_file::open(directory_ / "raw")}, "det"), std::runtime_error);
 }
 
 TEST_F(recording_source, plays_a_real_recording) {

@@ -172,8 +172,7 @@ TEST(zmq_source, copies_nothing) {
   zmq::socket_t instrument(*context, zmq::socket_type::push);
   instrument.bind("inproc://instrument");
   collector got;
-  auto source =
-      make_zmq_source({"inproc://instrument", zmq_socket_kind::pull, false, make_stins()}, context);
+  auto source = make_zmq_source({"inproc://instrument", zmq_socket_kind::pull, false, make_stins()}, context);
   source->arm(got.sink());
   source->allow(plenty, 1);
   static char pixels[5000];
@@ -455,8 +454,7 @@ TEST(zmq_source, accounts_for_messages_that_hold_nothing) {
   sender instrument;
   collector got;
   auto source = make_zmq_source(
-      {instrument.address(), zmq_socket_kind::pull, false, std::make_unique<deaf>()},
-      make_zmq_context());
+      {instrument.address(), zmq_socket_kind::pull, false, std::make_unique<deaf>()}, make_zmq_context());
   auto before = deaf::resets.load();
   source->arm(got.sink());
   EXPECT_EQ(deaf::resets, before + 1);
