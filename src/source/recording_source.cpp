@@ -139,7 +139,8 @@ class recording_source final : public source {
  public:
   recording_source(files recorded, std::string stream)
       : files_(std::move(recorded)), stream_(std::move(stream)) {
-    stream_player(files_, stream_); // refuses what is no dump
+    const stream_player checked(files_, stream_); // refuses what is no dump
+    static_cast<void>(checked);
     for (auto& file : files_)
       status_.address += (status_.address.empty() ? "" : ", ") + file->path().string();
     status_.connected = true;
