@@ -22,6 +22,7 @@
 #include "model/ledger.hpp"
 #include "model/scan_state.hpp"
 #include "model/trigger_map.hpp"
+#include "model/value_json.hpp"
 
 namespace dtranspose {
 
@@ -71,6 +72,7 @@ struct scan {
   std::string output; ///< file that was written
   std::vector<finished_worker> finished;
   std::vector<std::string> complaints;
+  value_map streams;                       ///< what became of each, once the scan is over
   std::int64_t armed_at = 0, ended_at = 0; ///< steady clock, ns
 };
 
@@ -94,7 +96,7 @@ struct controller_state {
         [this](stop_atom, std::uint64_t number) { stop_overdue(number); },
         [this](progress_atom) { return report_progress(); },
         [this](sequence_atom) -> caf::result<std::string> { return sequence(); },
-        [this](ledger_atom) -> caf::result<value> { return report_ledger(); },
+        [this](ledger_atom) { return report_ledger(); },
         [this](config_atom) { return ensemble(); },
         [this](status_atom) { return status(); },
     };
@@ -466,13 +468,42 @@ struct controller_state {
               current->output = m.output;
               for (auto& text : m.complaints) current->complaints.push_back(text);
               for (auto& text : current->complaints) spdlog::warn("scan: {}", text);
-              disarm_all();
-              current->life.close();
-              end();
+              write_ledger();
             },
             [this, number = scan_number](const caf::error& e) {
               if (is_draining(number)) fail(text_of(e));
             });
+  }
+
+  /// The last step of a scan: what became of its streams, and the ledger beside its results.
+  void write_ledger() {
+    ask_streams([this, number = scan_number](value_map streams) {
+      if (!is_draining(number)) return;
+      current->streams = std::move(streams);
+      self->request(current->reducer, close_timeout, ledger_to_keep(end_state()))
+          .then([this, number](const std::string&) { finish(number); },
+                [this, number](const caf::error& e) {
+                  if (!is_draining(number)) return;
+                  current->complaints.push_back("the ledger was not written: " + text_of(e));
+                  finish(number);
+                });
+    });
+  }
+
+  void finish(std::uint64_t number) {
+    if (!is_draining(number)) return;
+    disarm_all();
+    current->life.close();
+    end();
+  }
+
+  scan_state end_state() const {
+    return current->life.stopping() ? scan_state::stopped : scan_state::finished;
+  }
+
+  /// As it will be when the scan has come to that state.
+  keep_ledger ledger_to_keep(scan_state state) const {
+    return {current->head(), to_json(ledger_of(state, current->streams)) + "\n"};
   }
 
   void fail(const std::string& cause) {
@@ -484,6 +515,14 @@ struct controller_state {
     disarm_all();
     current->life.fail();
     end();
+    if (!current->reducer || current->armed_at == 0) return;
+    ask_streams([this, number = scan_number](value_map streams) {
+      if (number != scan_number) return;
+      current->streams = std::move(streams);
+      self->request(current->reducer, close_timeout, ledger_to_keep(scan_state::failed))
+          .then([](const std::string&) {},
+                [](const caf::error& e) { spdlog::warn("the ledger was not written: {}", text_of(e)); });
+    });
   }
 
   void give_up_current(const std::string& cause) {
@@ -534,12 +573,46 @@ struct controller_state {
 
   std::string sequence() const { return current ? current->map->to_json() : R"({"parts":{},"sequence":[]})"; }
 
-  value report_ledger() const {
-    if (!current) return value_map{{"scan", value()}};
-    auto report = current->fates.report();
-    value_map m{{"scan", to_string(current->setup.head.scan)}, {"state", name_of(current->life.state())}};
+  caf::result<value> report_ledger() {
+    if (!current) return value(value_map{{"scan", value()}});
+    auto state = current->life.state();
+    if (current->life.over()) return ledger_of(state, current->streams);
+    auto promise = self->make_response_promise<value>();
+    ask_streams([this, promise, state, number = scan_number](value_map streams) mutable {
+      // Another scan may have begun meanwhile: then this is the ledger of that one, without streams yet.
+      if (number != scan_number) streams = {};
+      promise.deliver(ledger_of(number == scan_number ? state : current->life.state(), streams));
+    });
+    return promise;
+  }
+
+  value ledger_of(scan_state state, const value_map& streams) const {
+    auto& s = *current;
+    auto report = s.fates.report();
+    value_map m{{"scan", to_string(s.setup.head.scan)}, {"state", name_of(state)}, {"cause", s.cause}};
     for (auto& [key, content] : *report.as_map()) m.set(key, content);
+    m.set("streams", streams);
+    m.set("complaints", value_list(s.complaints.begin(), s.complaints.end()));
+    m.set("output", s.output);
     return m;
+  }
+
+  /// What the ingesters of the scan say of their streams, by name; who does not answer in time is left out.
+  void ask_streams(std::function<void(value_map)> done) {
+    auto answers = std::make_shared<value_map>();
+    auto open = std::make_shared<std::size_t>(current->ingesters.size());
+    if (*open == 0) return done({});
+    auto one_less = [answers, open, done = std::move(done)] {
+      if (--*open == 0) done(std::move(*answers));
+    };
+    for (std::size_t i = 0; i < current->ingesters.size(); ++i)
+      self->request(current->ingesters[i], status_timeout, status_atom::value)
+          .then(
+              [answers, one_less, stream = current->setup.streams[i]](const value& v) {
+                answers->set(stream, v);
+                one_less();
+              },
+              [one_less](const caf::error&) { one_less(); });
   }
 
   /// The ensemble in the words of the incumbent's REST interface.

@@ -7,12 +7,15 @@
 #include <fmt/chrono.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <limits>
 #include <optional>
 #include <unordered_map>
 
 #include "actors/conduct.hpp"
 #include "actors/messages.hpp"
 #include "model/error.hpp"
+#include "model/value_follower.hpp"
 
 namespace dtranspose {
 
@@ -36,17 +39,14 @@ struct ingester_state {
   caf::behavior make_behavior() {
     set_conduct(self);
     input = options.make_source();
+    if (follows()) listen_for_ever();
     self->delayed_send(self, tick, tick_atom::value);
     return {
-        [this](const received& m) { take(m); },
-        [this](const assignments& m) { take(m); },
-        [this](const forget& m) { take(m); },
-        [this](const arm& m) { return start(m); },
-        [this](const halt& m) { stop(m); },
-        [this](const disarm& m) { end(m); },
-        [this](const member_info& peer) { meet(peer); },
-        [this](const departed& m) { assemblers.erase(m.life); },
-        [this](tick_atom) { look_at_time(); },
+        [this](const received& m) { take(m); },      [this](const assignments& m) { take(m); },
+        [this](const forget& m) { take(m); },        [this](const arm& m) { return start(m); },
+        [this](const led& m) { take(m); },           [this](const halt& m) { stop(m); },
+        [this](const disarm& m) { end(m); },         [this](const member_info& peer) { meet(peer); },
+        [this](const departed& m) { miss(m.life); }, [this](tick_atom) { look_at_time(); },
         [this](status_atom) { return status(); },
     };
   }
@@ -77,12 +77,16 @@ struct ingester_state {
       if (i == assemblers.end()) return;
       processes[w.place].handle = i->second;
     }
-    queue.emplace(setup.entries, options.late_window, options.budget);
-    ++epoch;
-    input->arm([to = caf::actor_cast<caf::actor_addr>(self), epoch = epoch](auto batch) {
-      if (auto ingester = caf::actor_cast<caf::actor>(to))
-        caf::anon_send(ingester, received{epoch, std::move(batch)});
-    });
+    if (!find_followers()) return;
+    queue.emplace(setup.entries, options.late_window, options.budget, options.startless);
+    news = {setup.entries, {}, {}};
+    if (!following.empty()) queue->report_decided();
+    if (follows()) {
+      values.emplace(has_stream(options.leader));
+      if (latest) values->take(latest);
+    } else {
+      arm_source();
+    }
     last_packet = options.around.steady();
     pressed = false;
     allow();
@@ -91,17 +95,49 @@ struct ingester_state {
     done->deliver(armed{options.life, 0});
   }
 
+  void arm_source() {
+    ++epoch;
+    input->arm([to = caf::actor_cast<caf::actor_addr>(self), epoch = epoch](auto batch) {
+      if (auto ingester = caf::actor_cast<caf::actor>(to))
+        caf::anon_send(ingester, received{epoch, std::move(batch)});
+    });
+  }
+
+  bool has_stream(const std::string& stream) const {
+    return std::find(setup.streams.begin(), setup.streams.end(), stream) != setup.streams.end();
+  }
+
+  /// False: one that takes part is not connected yet.
+  bool find_followers() {
+    following.clear();
+    for (auto& stream : options.followers) {
+      if (!has_stream(stream)) continue;
+      auto i = std::find_if(ingesters.begin(), ingesters.end(),
+                            [&](auto& x) { return x.second.stream == stream; });
+      if (i == ingesters.end()) return false;
+      following.push_back(i->second.handle);
+    }
+    return true;
+  }
+
   void take(const received& m) {
+    if (follows()) return keep_latest(m);
     if (m.epoch != epoch || !queue) return;
     queue->receive(*m.batch);
     packets += m.batch->packets.size();
+    received_bytes += m.batch->bytes;
     last_packet = options.around.steady();
     pass_on();
   }
 
   void take(const assignments& m) {
     if (!is_current(m.head)) return;
-    for (auto& run : m.runs) queue->assign(run, m.dispatch);
+    for (auto& run : m.runs) {
+      queue->assign(run, m.dispatch);
+      if (values) values->assign(run);
+      if (!following.empty()) news.runs.push_back(run);
+    }
+    give_values();
     pass_on();
   }
 
@@ -112,10 +148,53 @@ struct ingester_state {
     allow();
   }
 
+  // -- software-triggered streams -----------------------------------------------------------------------
+
+  bool follows() const { return !options.leader.empty(); }
+
+  /// A value counts whether or not a scan is on: the first event gets the last one from before.
+  void listen_for_ever() {
+    arm_source();
+    input->allow(std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max());
+  }
+
+  void keep_latest(const received& m) {
+    packets += m.batch->packets.size();
+    received_bytes += m.batch->bytes;
+    last_packet = options.around.steady();
+    for (auto& packet : m.batch->packets)
+      if (packet.data && packet.numbers.kind == entry_kind::data) latest = packet.data;
+    if (!values) return;
+    values->take(latest);
+    give_values();
+    pass_on();
+  }
+
+  void take(const led& m) {
+    if (!values || m.head.scan != setup.head.scan || m.head.gen != setup.head.gen) return;
+    values->take(m.news);
+    give_values();
+    pass_on();
+  }
+
+  void give_values() {
+    if (values && queue) queue->receive(values->ready());
+  }
+
+  /// Followers can't be told anything before they are armed: they all are when the first assignment comes.
+  void lead() {
+    if (following.empty() || (news.runs.empty() && !leads)) return;
+    leads = true;
+    news.decided = queue->take_decided();
+    if (news.runs.empty() && news.decided.empty()) return;
+    for (auto& follower : following) self->send(follower, led{head(), news});
+    news.runs.clear();
+  }
+
   void stop(const halt& m) {
     if (!is_current(m.head)) return;
     halted = true;
-    input->disarm();
+    if (!follows()) input->disarm();
     queue->close(m.cause);
     pass_on();
   }
@@ -126,11 +205,15 @@ struct ingester_state {
       pending.reset();
     }
     if (!is_current(m.head)) return;
-    ++epoch;
-    input->disarm();
+    if (!follows()) {
+      ++epoch;
+      input->disarm();
+    }
     last_scan = {};
     add_queue(last_scan);
     queue.reset();
+    values.reset();
+    leads = false;
   }
 
   bool pending_is(const message_head& head) const { return head.scan == setup.head.scan; }
@@ -142,6 +225,8 @@ struct ingester_state {
   // -- sending ------------------------------------------------------------------------------------------
 
   void pass_on() {
+    if (!queue) return;
+    lead();
     for (auto process : queue->ready_processes()) {
       auto& entries = queue->outgoing(process);
       send_in_pieces(process, entries);
@@ -173,22 +258,28 @@ struct ingester_state {
   message_head head() const { return {setup.head.scan, setup.head.gen, options.life}; }
 
   void allow() {
-    if (halted) return;
+    if (halted || follows()) return;
     // The one packet beyond: counted, so that saying it again does not let another one pass.
-    auto beyond = queue->may_exceed() ? queue->received_bytes() + 1 : 0;
+    auto beyond = queue->may_exceed() ? queue->handed_over() + 1 : 0;
     input->allow(queue->allowance(), beyond);
   }
 
   // -- peers and time -----------------------------------------------------------------------------------
 
   void meet(const member_info& peer) {
-    if (!peer.assembler) return;
-    assemblers[peer.life] = peer.assembler;
+    if (peer.assembler) assemblers[peer.life] = peer.assembler;
+    for (auto& ingester : peer.ingesters) ingesters.emplace(peer.life, ingester);
     begin_if_connected();
+  }
+
+  void miss(incarnation life) {
+    assemblers.erase(life);
+    ingesters.erase(life);
   }
 
   void look_at_time() {
     self->delayed_send(self, tick, tick_atom::value);
+    measure_rate();
     if (!queue || halted) return;
     auto silent = std::chrono::nanoseconds(options.around.steady() - last_packet);
     if (silent >= options.rearm_timeout && queue->unsettled()) {
@@ -204,15 +295,31 @@ struct ingester_state {
     }
   }
 
+  /// Packets and bytes per second, over about one second.
+  void measure_rate() {
+    auto now = options.around.steady();
+    auto seconds = static_cast<double>(now - measured_at) * 1e-9;
+    if (seconds < 1) return;
+    packet_rate = static_cast<double>(packets - measured_packets) / seconds;
+    byte_rate = static_cast<double>(received_bytes - measured_bytes) / seconds;
+    measured_at = now;
+    measured_packets = packets;
+    measured_bytes = received_bytes;
+  }
+
   value status() {
     auto in = input->status();
     value_map m{{"stream", options.stream},
                 {"protocol", options.protocol},
-                {"matched_by", options.numbered ? "number" : "position"},
+                {"matched_by", follows()          ? "time"
+                               : options.numbered ? "number"
+                                                  : "position"},
                 {"address", in.address},
                 {"connected", in.connected},
                 {"discarded_while_idle", in.discarded},
-                {"packets", packets}};
+                {"packets", packets},
+                {"packets_per_second", packet_rate},
+                {"bytes_per_second", byte_rate}};
     if (!in.error.empty()) m.set("error", in.error);
     m.set("state", state_text(in));
     if (queue)
@@ -261,17 +368,30 @@ struct ingester_state {
   std::unique_ptr<source> input;
   /// Assemblers of the processes that are connected.
   std::unordered_map<incarnation, caf::actor> assemblers;
+  /// Ingesters of all processes that are connected.
+  std::unordered_multimap<incarnation, member_info::ingester> ingesters;
   caf::actor controller;
   /// The scan in hand; without a queue it is not armed.
   arm setup;
   std::optional<stream_queue> queue;
   std::vector<process> processes;
+  /// Of a software-triggered stream: the latest value, and which events it goes to.
+  stream_data latest;
+  std::optional<value_follower> values;
+  /// Ingesters that follow this one in the scan, and what they were not told yet.
+  std::vector<caf::actor> following;
+  leader_news news;
+  bool leads = false;
   /// An arm that waits for connections, and the one answered last.
   std::optional<caf::typed_response_promise<armed>> pending, done;
   /// Which arming of the source is in force.
   std::uint64_t epoch = 0;
-  std::uint64_t packets = 0;
+  std::uint64_t packets = 0, received_bytes = 0; ///< since the process began
   std::int64_t last_packet = 0;
+  /// Rates as they were measured last, and from where they are measured next.
+  double packet_rate = 0, byte_rate = 0;
+  std::int64_t measured_at = 0;
+  std::uint64_t measured_packets = 0, measured_bytes = 0;
   /// What the last scan came to, while there is no other.
   value_map last_scan;
   bool halted = false;

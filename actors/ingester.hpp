@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "model/ids.hpp"
 #include "model/stream_queue.hpp"
@@ -18,8 +19,12 @@ namespace dtranspose {
 
 struct ingester_options {
   std::string stream;
-  std::string protocol; ///< name, for status
-  bool numbered = true; ///< does the protocol number its frames?
+  std::string protocol;   ///< name, for status
+  bool numbered = true;   ///< does the protocol number its frames?
+  bool startless = false; ///< has the protocol no start messages?
+  /// Software-triggered: the stream whose frames say when a value is taken; empty: every event has its frame.
+  std::string leader;
+  std::vector<std::string> followers; ///< streams of which this one is the leader
   stream_queue::budget budget;
   std::uint64_t late_window = 64;
   std::chrono::nanoseconds rearm_timeout{}; ///< an early end is final after that

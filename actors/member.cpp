@@ -166,11 +166,11 @@ struct member_state {
     for (auto& [life, p] : peers) self->send(p.member, m);
   }
 
-  /// Ingesters talk to worker processes, worker processes to the reducer. Of two processes, the one with the
-  /// smaller incarnation dials, so that there is one connection per pair.
+  /// Ingesters talk to worker processes and to each other, worker processes to the reducer. Of two processes,
+  /// the one with the smaller incarnation dials, so that there is one connection per pair.
   void connect_to(const roster& m) {
     for (auto& entry : m.members) {
-      bool ours = (!options.self.ingesters.empty() && entry.works) ||
+      bool ours = (!options.self.ingesters.empty() && (entry.works || entry.ingests)) ||
                   (!options.self.workers.empty() && entry.reduces);
       bool theirs = (entry.ingests && !options.self.workers.empty()) || (entry.works && options.self.reducer);
       if (!(ours || theirs) || entry.life <= options.self.life || peers.contains(entry.life)) continue;

@@ -20,6 +20,7 @@
 #include "model/assignment.hpp"
 #include "model/event_joiner.hpp"
 #include "model/scan_id.hpp"
+#include "model/value_follower.hpp"
 #include "source/source.hpp"
 
 namespace dtranspose {
@@ -171,6 +172,12 @@ struct forget {
   std::vector<event_range> events;
 };
 
+/// ingester of a leader -> ingesters of the software-triggered streams that follow it.
+struct led {
+  message_head head;
+  leader_news news;
+};
+
 /// ingester -> controller: half of its budget is held, so deferred results should be flushed.
 struct pressure {
   message_head head;
@@ -220,6 +227,13 @@ struct finished_scan {
   std::string output;                  ///< path of the file that was written; empty: none
   std::vector<std::string> complaints; ///< what people should know of the result
   std::uint64_t duplicates = 0;        ///< results that were rejected, as they had been folded before
+};
+
+/// controller -> reducer: the ledger of a scan that is over, to be kept beside its results; answers the path
+/// of its file, empty without results.
+struct keep_ledger {
+  message_head head;
+  std::string text; ///< JSON
 };
 
 /// controller -> everybody: the scan is over or given up.
@@ -304,6 +318,7 @@ DTRANSPOSE_INSPECT(ended_slots, x.slots, x.how, x.cause)
 DTRANSPOSE_INSPECT(commits, x.head, x.slots)
 DTRANSPOSE_INSPECT(accepted, x.head, x.sequence)
 DTRANSPOSE_INSPECT(forget, x.head, x.events)
+DTRANSPOSE_INSPECT(led, x.head, x.news)
 DTRANSPOSE_INSPECT(pressure, x.head, x.stream)
 DTRANSPOSE_INSPECT(stalled, x.head, x.stream, x.since)
 DTRANSPOSE_INSPECT(halt, x.head, x.cause)
@@ -313,6 +328,7 @@ DTRANSPOSE_INSPECT(finish_worker, x.head)
 DTRANSPOSE_INSPECT(finished_worker, x.worker, x.results, x.complaint)
 DTRANSPOSE_INSPECT(finish_scan, x.head, x.workers)
 DTRANSPOSE_INSPECT(finished_scan, x.output, x.complaints, x.duplicates)
+DTRANSPOSE_INSPECT(keep_ledger, x.head, x.text)
 DTRANSPOSE_INSPECT(disarm, x.head)
 DTRANSPOSE_INSPECT(set_sequence, x.body, x.wrap)
 DTRANSPOSE_INSPECT(progress, x.scan, x.state, x.last_assigned, x.completed_events, x.total_events, x.finished,
@@ -352,6 +368,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::set_sequence))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::progress))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::value))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::keep_ledger))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::led))
 
   // Bare verbs; each but `tick` and `dial` is a request.
   CAF_ADD_ATOM(dtranspose, dtranspose, hello_atom, "hello")       // member -> member, version, system: the same back

@@ -17,6 +17,7 @@
 #include "model/error.hpp"
 #include "output/journal.hpp"
 #include "output/result_file.hpp"
+#include "output/text_file.hpp"
 
 namespace dtranspose {
 
@@ -38,6 +39,7 @@ struct reducer_state {
         [this](const arm& m) { return start(m); },
         [this](const seal& m) { return close_fold(m); },
         [this](const finish_scan& m) { return finish(m); },
+        [this](const keep_ledger& m) { return keep(m); },
         [this](const disarm& m) { end(m); },
         [this](tick_atom, std::uint64_t armed) { tick(armed); },
         [](const member_info&) {},
@@ -75,11 +77,15 @@ struct reducer_state {
     return armed{options.life, 0};
   }
 
-  void open_file(const arm& m, std::vector<result_description> described) {
+  std::filesystem::path output_of(const arm& m) const {
     auto path = options.output;
     if (auto at = path.find("{scan}"); at != std::string::npos) path.replace(at, 6, to_string(m.head.scan));
+    return path;
+  }
+
+  void open_file(const arm& m, std::vector<result_description> described) {
     file = std::make_unique<result_file>(result_file_options{
-        path, options.overwrite, m.events, std::move(described), [wall = options.around.wall] {
+        output_of(m), options.overwrite, m.events, std::move(described), [wall = options.around.wall] {
           using std::chrono::system_clock;
           return system_clock::time_point(
               std::chrono::duration_cast<system_clock::duration>(std::chrono::nanoseconds(wall())));
@@ -136,6 +142,19 @@ struct reducer_state {
       self->send(worker, accepted{head(), m.sequence});
     commit(std::move(out));
     finish_if_all_here();
+  }
+
+  /// Beside the results, under the same name with another ending.
+  caf::result<std::string> keep(const keep_ledger& m) const {
+    if (m.head.scan != setup.head.scan || options.output.empty()) return std::string();
+    auto path = output_of(setup).replace_extension(".ledger.json");
+    try {
+      write_text_file(path, m.text);
+    } catch (const std::exception& e) {
+      spdlog::error("reducer: {}", e.what());
+      return make_error(ec::file_error, e.what());
+    }
+    return path.string();
   }
 
   bool close_fold(const seal& m) {

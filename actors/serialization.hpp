@@ -12,6 +12,7 @@
 #include "model/ids.hpp"
 #include "model/scan_id.hpp"
 #include "model/value.hpp"
+#include "model/value_follower.hpp"
 
 namespace dtranspose {
 
@@ -69,6 +70,16 @@ typename Inspector::result_type inspect(Inspector& f, slot_run& x) {
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, stream_run& x) {
   return f(caf::meta::type_name("stream_run"), x.events, x.targets);
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, position_range& x) {
+  return f(caf::meta::type_name("position_range"), x.first, x.count);
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, leader_news& x) {
+  return f(caf::meta::type_name("leader_news"), x.entries, x.runs, x.decided);
 }
 
 template <class Inspector>

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "model/frame.hpp"
@@ -18,6 +19,10 @@ struct generated_frames {
   dtype type = dtype::uint16;
   std::uint64_t seed = 0;
   std::uint64_t first_message_number = 0; ///< of the start
+  std::string filename = {};              ///< of the start
+  bool bslz4 = false;                     ///< compressed?
+  bool blob_each = false; ///< one blob for each index of the first axis, which then must be there
+  bool metadata = false;  ///< nested metadata of the scan in the start, further keys in the images
 };
 
 /// Makes one series: start, images numbered from 0, end. Every header has the key `sent_ns`,
@@ -27,6 +32,9 @@ struct generated_frames {
 /// min(8, size) bytes the frame number is written, least significant byte first. The memory of an
 /// image is used again once nobody holds it, so that making one writes 8 bytes; as many images
 /// exist as are held at once.
+///
+/// Compressed images have what `fill_pixels` gives for the numbers 0 to 3, by turns: they are compressed
+/// once, and their pixels do not tell the frame number.
 ///
 /// Used from one thread; what it made may be held and dropped in any, also after this is gone.
 class frame_generator {
@@ -39,7 +47,7 @@ class frame_generator {
   /// The next message; nothing after the end.
   std::optional<stream_data> next();
 
-  /// Payload of one image.
+  /// Bytes of one image, not compressed.
   std::size_t image_bytes() const;
 
   /// The pixels of that frame, as everybody who knows shape, type and seed can tell.
@@ -48,12 +56,16 @@ class frame_generator {
  private:
   class pixel_pool;
   class generated_image;
+  class compressed_images;
 
+  stream_data make_start() const;
   stream_data make_image(std::uint64_t frame);
 
   generated_frames what_;
+  std::string extra_; ///< keys of every image
   std::shared_ptr<pixel_pool> pool_;
-  std::uint64_t made_ = 0; ///< messages
+  std::shared_ptr<const compressed_images> compressed_; ///< instead of the pool
+  std::uint64_t made_ = 0;                              ///< messages
 };
 
 } // namespace dtranspose

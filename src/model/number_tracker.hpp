@@ -46,31 +46,42 @@ struct missing_run {
 /// are entries themselves. Where a later arm begins is known when the arm before was closed exactly: by
 /// a count in its end, or by message numbers; otherwise what follows is missing rather than guessed. A
 /// number that leaps ahead is believed when another one confirms it: one wild number costs no other event.
+/// Data that come before their start wait for it from number 0 on; when it turns out to be missing, they take
+/// their places without it.
 class number_tracker {
  public:
   struct decision {
     verdict what = verdict::ok;
     std::optional<stream_position> place; ///< where it belongs; nothing: drop it
     bool replaces = false;                ///< put it in place of what may be there
-    /// Keep it: an early end until `released_end`, a leap in the numbers until `released_leap` or
-    /// `dropped_leap` says what becomes of it.
-    enum class keep : std::uint8_t { no, end, leap } hold = keep::no;
+    /// Keep it: an early end until `released_end`, a leap in the numbers or a counter that began again until
+    /// `released_leap` or `dropped_leap` says what becomes of it, data before their start until
+    /// `released_early`.
+    enum class keep : std::uint8_t { no, end, leap, early } hold = keep::no;
   };
 
   /// `entries`: how many entries the map has for the stream. `late_window`: how many positions after a gap
-  /// may go by before what is missing is given up.
-  number_tracker(std::uint64_t entries, std::uint64_t late_window)
-      : entries_(entries), late_window_(late_window) {}
+  /// may go by before what is missing is given up. `startless`: the format has no start messages, and
+  /// number n is the n-th entry of all.
+  number_tracker(std::uint64_t entries, std::uint64_t late_window, bool startless = false)
+      : entries_(entries), late_window_(late_window) {
+    if (startless) arm_ = arm{.first = 0};
+  }
 
   /// Decides on a message; positions given up because of it are appended to `missing`.
   decision take(const entry_numbers& numbers, std::vector<missing_run>& missing);
 
-  /// Time has passed without a message: a held leap is believed, a held end is final, and behind an end
-  /// what has not come is given up.
+  /// Messages of an unnumbered stream may have been lost: from now on positions are not known any more.
+  void interrupt();
+
+  /// Time has passed without a message: a held leap is believed, a held end is final, behind an end
+  /// what has not come is given up, and a start that data wait for is missing.
   void settle(std::vector<missing_run>& missing);
 
   /// Would `settle` decide anything?
-  bool unsettled() const { return held_end_ || leap_ || (arm_ && next_ < settled_end()); }
+  bool unsettled() const {
+    return held_end_ || leap_ || restart_ || !early_.empty() || (arm_ && next_ < settled_end());
+  }
   /// Is something missing before the last entry that came?
   bool has_gap() const { return next_ < highest_end_; }
 
@@ -81,6 +92,8 @@ class number_tracker {
   std::optional<stream_position> released_end() { return std::exchange(released_end_, {}); }
   std::optional<stream_position> released_leap() { return std::exchange(released_leap_, {}); }
   bool dropped_leap() { return std::exchange(dropped_leap_, false); }
+  /// One for each that is held as early, in their order, once it is known of all; nothing: drop it.
+  std::vector<std::optional<stream_position>> released_early() { return std::exchange(released_early_, {}); }
 
   /// Every entry of the map is there or given up.
   bool complete() const { return next_ >= entries_; }
@@ -93,17 +106,34 @@ class number_tracker {
 
  private:
   struct arm {
-    std::uint64_t start = 0; ///< position of its start; its data begin one behind
+    std::uint64_t start = 0; ///< position of its start
+    std::uint64_t first = 1; ///< position of number 0
     std::optional<std::uint64_t> message_number;
+    std::optional<std::uint64_t> announced; ///< how many data its start promised
     std::optional<std::uint64_t> series;
     std::optional<std::uint64_t> end; ///< position of its end
     bool exact = true;                ///< is `end` known for sure?
+    bool movable = false;             ///< may data of it still come behind `end`?
     bool has_data = false;
+    bool numbered = false; ///< did any of its data have a number?
+    bool adopted = false;  ///< its start had not come when its data were placed
+    bool broken = false;   ///< where further data belong is not known
   };
 
   decision take_start(const entry_numbers& numbers, std::vector<missing_run>& missing);
   decision take_data(const entry_numbers& numbers, std::vector<missing_run>& missing);
   decision take_end(const entry_numbers& numbers, std::vector<missing_run>& missing);
+  decision take_early(const entry_numbers& numbers, std::vector<missing_run>& missing);
+  void adopt_early(std::vector<missing_run>& missing);
+  void place_early(std::vector<missing_run>& missing);
+  bool belongs(const entry_numbers& early) const;
+  decision last_end(std::vector<missing_run>& missing);
+  decision hold_restart(std::vector<missing_run>& missing);
+  void believe_restart(std::vector<missing_run>& missing);
+  void move_end(std::uint64_t position, std::vector<missing_run>& missing);
+  void release_held_end(std::vector<missing_run>& missing);
+  std::optional<std::uint64_t> announced_end(const entry_numbers& numbers) const;
+  std::optional<std::uint64_t> next_arm(const entry_numbers& numbers) const;
   decision put(std::uint64_t position, std::vector<missing_run>& missing);
   decision leap_to(std::uint64_t position);
   void believe_leap(std::vector<missing_run>& missing);
@@ -127,8 +157,11 @@ class number_tracker {
   std::optional<arm> arm_;
   std::optional<std::uint64_t> held_end_; ///< position it would have as an entry in mid-scan
   std::optional<std::uint64_t> leap_;     ///< position of a number far ahead that nothing confirmed yet
+  bool restart_ = false;                  ///< is number 0 of another segment held?
+  std::vector<entry_numbers> early_;      ///< data that wait for their start
   std::optional<stream_position> released_end_, released_leap_;
   bool dropped_leap_ = false;
+  std::vector<std::optional<stream_position>> released_early_;
   std::optional<std::uint64_t> last_number_;
   std::uint64_t counts_[verdict_count] = {};
 };

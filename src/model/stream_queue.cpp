@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace dtranspose {
 
@@ -17,13 +18,23 @@ std::string cause_of(const missing_run& m) {
   return fmt::format("numbers {} to {}: {}", *m.number, *m.number + m.count - 1, m.cause);
 }
 
+std::string fault_text(const stream_packet& packet) {
+  auto what = packet.fault == packet_fault::corrupt ? "corrupt blob" : name_of(*packet.fault);
+  if (packet.numbers.number) return fmt::format("number {}: {} message", *packet.numbers.number, what);
+  return fmt::format("{} message", what);
+}
+
 } // namespace
 
 void stream_queue::receive(const packet_batch& batch) {
-  received_bytes_ += batch.bytes;
-  auto useless = batch.bytes;
+  // A message may hold nothing of use, or many entries that count more than itself.
+  std::uint64_t useful = 0;
   for (auto& packet : batch.packets)
-    if (packet.data) useless -= std::min(useless, budgeted_bytes(packet.data.bytes()));
+    if (packet.data) useful += budgeted_bytes(packet.data.bytes());
+  auto excess = useful - std::min(useful, batch.bytes);
+  auto useless = batch.bytes - std::min(useful, batch.bytes);
+  excess_bytes_ += excess;
+  received_bytes_ += batch.bytes + excess;
   released_bytes_ += useless;
   assigned_bytes_ += useless;
   for (auto& packet : batch.packets) receive(packet);
@@ -54,13 +65,13 @@ void stream_queue::take_numbered(const stream_packet& packet) {
 void stream_queue::take_fault(const stream_packet& packet) {
   ++faults_[static_cast<std::size_t>(*packet.fault)];
   drop(packet.data);
+  if (*packet.fault == packet_fault::interrupted) return tracker_.interrupt();
   if (!packet.numbered) return;
   scratch_.clear();
   auto decision = tracker_.take(packet.numbers, scratch_);
   place_released();
   give_up(scratch_);
-  auto cause = fmt::format("{} message{}", name_of(*packet.fault),
-                           packet.numbers.number ? fmt::format(", number {}", *packet.numbers.number) : "");
+  auto cause = fault_text(packet);
   if (decision.place)
     give_up(decision.place->value, 1, fate::incomplete, cause);
   else
@@ -76,6 +87,9 @@ void stream_queue::keep_or_drop(const number_tracker::decision& d, held_packet p
     return;
   case number_tracker::decision::keep::leap:
     held_leap_ = std::move(packet);
+    return;
+  case number_tracker::decision::keep::early:
+    held_early_.push_back(std::move(packet));
   }
 }
 
@@ -107,13 +121,19 @@ void stream_queue::place_released() {
     drop(held_leap_->data);
     held_leap_.reset();
   }
-  if (auto position = tracker_.released_leap()) place_held(*position, held_leap_);
-  if (auto position = tracker_.released_end()) place_held(*position, held_end_);
+  auto place_if_held = [this](std::optional<stream_position> position, std::optional<held_packet>& held) {
+    if (position && held) place_held(*position, *std::exchange(held, {}));
+  };
+  place_if_held(tracker_.released_leap(), held_leap_);
+  for (auto& position : tracker_.released_early()) {
+    auto packet = std::move(held_early_.front());
+    held_early_.pop_front();
+    position ? place_held(*position, std::move(packet)) : drop(packet.data);
+  }
+  place_if_held(tracker_.released_end(), held_end_);
 }
 
-void stream_queue::place_held(stream_position position, std::optional<held_packet>& held) {
-  if (!held) return;
-  auto packet = *std::exchange(held, {});
+void stream_queue::place_held(stream_position position, held_packet packet) {
   if (packet.data)
     place(position, packet.data, false);
   else
@@ -133,6 +153,7 @@ void stream_queue::place(stream_position position, const stream_data& data, bool
     return drop(data);
   c.data = data;
   c.what = state::present;
+  note_decided(position.value, 1);
   send_if_assigned(position.value);
 }
 
@@ -144,6 +165,7 @@ void stream_queue::give_up(std::uint64_t first, std::uint64_t count, fate how, c
   if (count == 0) return;
   auto kept = std::make_shared<const std::string>(cause);
   auto end = first + count;
+  note_decided(first, count);
   // What is not assigned yet waits as a range: there may be millions of it.
   if (end > assigned_entries_) given_up_.push_back({std::max(first, assigned_entries_), end, how, kept});
   for (auto p = std::max(first, base_); p < std::min(end, assigned_entries_); ++p) {
@@ -155,6 +177,15 @@ void stream_queue::give_up(std::uint64_t first, std::uint64_t count, fate how, c
     c.cause = kept;
     send_if_assigned(p);
   }
+}
+
+void stream_queue::note_decided(std::uint64_t first, std::uint64_t count) {
+  if (!reports_decided_) return;
+  count = std::min(count, entries_ - std::min(first, entries_));
+  if (!decided_.empty() && decided_.back().first + decided_.back().count == first)
+    decided_.back().count += count;
+  else
+    decided_.push_back({first, count});
 }
 
 stream_queue::cell& stream_queue::at(std::uint64_t position) {
@@ -288,12 +319,14 @@ void stream_queue::close(const std::string& cause) {
   recorded_.clear();
   for (auto held : {&held_end_, &held_leap_})
     if (auto packet = std::exchange(*held, {})) drop(packet->data);
+  for (auto& packet : std::exchange(held_early_, {})) drop(packet.data);
   give_up(base_, assigned_entries_ - std::min(base_, assigned_entries_), fate::lost, cause);
 }
 
 std::uint64_t stream_queue::allowance() const {
   auto ahead = limits_.read_ahead - std::min(limits_.read_ahead, noted_bytes());
-  return std::min(released_bytes_ + limits_.retain, assigned_bytes_ + ahead);
+  auto allowed = std::min(released_bytes_ + limits_.retain, assigned_bytes_ + ahead);
+  return allowed - std::min(allowed, excess_bytes_);
 }
 
 bool stream_queue::may_exceed() const {

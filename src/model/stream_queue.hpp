@@ -6,12 +6,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "assignment.hpp"
 #include "event_run.hpp"
 #include "number_tracker.hpp"
 #include "source/source.hpp"
+#include "value_follower.hpp"
 
 namespace dtranspose {
 
@@ -39,14 +41,20 @@ class stream_queue {
     std::uint64_t read_ahead = 0; ///< bytes held that are not assigned yet
   };
 
-  stream_queue(std::uint64_t entries, std::uint64_t late_window, budget limits)
-      : tracker_(entries, late_window), entries_(entries), limits_(limits) {}
+  /// `startless`: see number_tracker.
+  stream_queue(std::uint64_t entries, std::uint64_t late_window, budget limits, bool startless = false)
+      : tracker_(entries, late_window, startless), entries_(entries), limits_(limits) {}
 
   /// Takes what its source handed over.
   void receive(const packet_batch& batch);
 
   /// Takes what the controller assigned, in rising order of events.
   void assign(const stream_run& run, dispatch_id dispatch);
+
+  /// Others follow this stream: they are told which of its entries are decided.
+  void report_decided() { reports_decided_ = true; }
+  /// Entries that arrived or were given up since the last call.
+  std::vector<position_range> take_decided() { return std::exchange(decided_, {}); }
 
   /// Drops what it holds of these events: they are committed.
   void forget(event_range events);
@@ -62,8 +70,11 @@ class stream_queue {
   std::vector<outgoing_entry>& outgoing(process_index process) { return outgoing_[process]; }
   std::vector<process_index>& ready_processes() { return ready_; }
 
-  /// How much the source may hand over in total, and whether one packet beyond that may pass now.
+  /// How much the source may hand over in total, as it counts, and whether one packet beyond that may pass
+  /// now.
   std::uint64_t allowance() const;
+  /// What the source has handed over, as it counts.
+  std::uint64_t handed_over() const { return received_bytes_ - excess_bytes_; }
   /// So it may when nothing is held, and while the stream has a gap: what fills or closes it must get in.
   bool may_exceed() const;
 
@@ -115,11 +126,12 @@ class stream_queue {
   void place(stream_position position, const stream_data& data, bool replace);
   void give_up(std::uint64_t first, std::uint64_t count, fate how, const std::string& cause);
   void give_up(const std::vector<missing_run>& missing);
+  void note_decided(std::uint64_t first, std::uint64_t count);
   void apply_given_up();
   void place_released();
   /// What it costs to remember the entries that were given up and are not assigned yet.
   std::uint64_t noted_bytes() const { return given_up_.size() * budgeted_bytes(0); }
-  void place_held(stream_position position, std::optional<held_packet>& held);
+  void place_held(stream_position position, held_packet packet);
   void keep_or_drop(const number_tracker::decision& d, held_packet packet);
   void send_if_assigned(std::uint64_t position);
   void send(std::uint64_t position, const placed_run& run);
@@ -144,14 +156,18 @@ class stream_queue {
   std::uint64_t recorded_next_ = 0;    ///< positions of a recording before it are decided
   std::deque<stream_packet> recorded_; ///< packets with event numbers that are not assigned yet
   std::optional<held_packet> held_end_, held_leap_;
+  std::deque<held_packet> held_early_; ///< data that wait for their start
   std::optional<event_number> last_assigned_;
   std::uint64_t received_bytes_ = 0, released_bytes_ = 0, assigned_bytes_ = 0;
+  std::uint64_t excess_bytes_ = 0; ///< what entries count beyond the messages they came in
   std::uint64_t discarded_ = 0;
   std::uint64_t faults_[packet_fault_count] = {};
   std::vector<given_up_range> given_up_; ///< not assigned yet
   std::vector<std::vector<outgoing_entry>> outgoing_;
   std::vector<process_index> ready_;
   std::vector<missing_run> scratch_;
+  bool reports_decided_ = false;
+  std::vector<position_range> decided_;
   bool closed_ = false;
   std::string close_cause_;
 };

@@ -1,12 +1,15 @@
 #include "protocol/stins.hpp"
 
-#include <array>
-#include <cstring>
 #include <iterator>
-#include <limits>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <simdjson.h>
+
+#include "protocol/array_view.hpp"
+#include "protocol/json_header.hpp"
+#include "protocol/json_shape.hpp"
+#include "protocol/json_text.hpp"
 
 namespace dtranspose {
 
@@ -15,7 +18,8 @@ namespace {
 namespace json = simdjson::ondemand;
 
 //  message     part 0: JSON object, keys in any order          further parts
-//  header      htype "header", msg_number, filename            none, or JSON of the scan
+//  header      htype "header", msg_number, filename            none, or one JSON object of the scan
+//              (may be "" or null)
 //  image       htype "image", msg_number, frame,               one blob, or shape[0] of them
 //              shape [slowest first], type "uint16" ...,
 //              compression "none" "bslz4"
@@ -27,57 +31,15 @@ namespace json = simdjson::ondemand;
 struct header_fields {
   std::string_view htype, type, compression;
   std::optional<std::uint64_t> frame, message_number;
-  std::array<std::uint64_t, stins_dimension_limit> shape;
-  std::size_t dimensions = 0;
+  json_shape shape;
   bool has_shape = false;
 };
 
-std::optional<std::uint64_t> whole_number(json::value value) {
-  std::uint64_t number = 0;
-  if (value.get_uint64().get(number)) return std::nullopt;
-  return number;
-}
-
-std::string_view text_of(json::value value) {
-  std::string_view text;
-  return value.get_string().get(text) ? std::string_view() : text;
-}
-
-void read_shape(json::value value, header_fields& fields) {
-  fields.dimensions = 0;
-  fields.has_shape = false;
-  json::array extents;
-  if (value.get_array().get(extents)) return;
-  for (auto extent : extents) {
-    if (fields.dimensions == stins_dimension_limit) return;
-    if (extent.get_uint64().get(fields.shape[fields.dimensions++])) return;
-  }
-  fields.has_shape = true;
-}
-
-/// Reads one header after the other with memory that is reused. simdjson reads beyond the end of
-/// its input, which a ZeroMQ message does not allow: hence the copy of what are some 100 bytes.
 class header_reader {
  public:
   /// Why `text` has no usable fields, or nothing. `fields` is valid until the next call.
   std::optional<packet_fault> read(std::string_view text, header_fields& fields) {
-    if (text.size() > stins_header_limit) return packet_fault::oversized;
-    if (scratch_.size() < text.size() + simdjson::SIMDJSON_PADDING)
-      scratch_.resize(2 * text.size() + simdjson::SIMDJSON_PADDING);
-    if (!text.empty()) std::memcpy(scratch_.data(), text.data(), text.size());
-    json::document document;
-    json::object object;
-    auto input = simdjson::padded_string_view(scratch_.data(), text.size(), scratch_.size());
-    if (parser_.iterate(input).get(document) || document.get_object().get(object))
-      return packet_fault::not_json;
-    for (auto field : object) {
-      std::string_view key;
-      json::value value;
-      if (field.unescaped_key().get(key) || field.value().get(value)) return packet_fault::not_json;
-      take(key, value, fields);
-    }
-    bool at_end = document.current_location().error() == simdjson::OUT_OF_BOUNDS;
-    return at_end ? std::nullopt : std::optional(packet_fault::not_json);
+    return reader_.read(text, [&](std::string_view key, json::value value) { take(key, value, fields); });
   }
 
  private:
@@ -89,32 +51,15 @@ class header_reader {
     else if (key == "msg_number")
       fields.message_number = whole_number(value);
     else if (key == "shape")
-      read_shape(value, fields);
+      fields.has_shape = fields.shape.read(value);
     else if (key == "type")
       fields.type = text_of(value);
     else if (key == "compression")
       fields.compression = text_of(value);
   }
 
-  json::parser parser_;
-  std::vector<char> scratch_ = std::vector<char>(1024);
+  json_header_reader reader_;
 };
-
-/// a * b, or the largest number where that is more.
-std::uint64_t saturating_product(std::uint64_t a, std::uint64_t b) {
-  std::uint64_t product = 0;
-  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<std::uint64_t>::max() : product;
-}
-
-/// Bytes of the elements in all axes from `first` on. An extent of 0 makes it 0, wherever it
-/// stands.
-std::uint64_t bytes_of(std::span<const std::uint64_t> shape, dtype type) {
-  std::uint64_t bytes = size_of(type);
-  for (auto extent : shape)
-    if (extent == 0) return 0;
-  for (auto extent : shape) bytes = saturating_product(bytes, extent);
-  return bytes;
-}
 
 std::optional<packet_fault> compare(std::uint64_t found, std::uint64_t announced) {
   if (found < announced) return packet_fault::truncated;
@@ -127,7 +72,7 @@ std::optional<packet_fault> check_image(const header_fields& fields, std::span<c
   if (!fields.has_shape || fields.type.empty() || fields.compression.empty()) return packet_fault::unknown;
   auto blobs = parts.subspan(1);
   if (blobs.empty()) return packet_fault::truncated;
-  auto shape = std::span(fields.shape).first(fields.dimensions);
+  auto shape = fields.shape.extents();
   if (blobs.size() > 1) {
     if (shape.empty()) return packet_fault::oversized;
     if (auto fault = compare(blobs.size(), shape[0])) return fault;
@@ -201,17 +146,10 @@ stins_compression compression_of(std::string_view name) {
   return name == "bslz4" ? stins_compression::bslz4 : stins_compression::other;
 }
 
-void append_json_text(std::string& out, std::string_view text) {
-  out += '"';
-  for (char c : text) {
-    if (c == '"' || c == '\\')
-      (out += '\\') += c;
-    else if (static_cast<unsigned char>(c) < 0x20)
-      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
-    else
-      out += c;
-  }
-  out += '"';
+value_map map_of(std::string_view text) {
+  auto content = json_to_value(text);
+  auto map = content ? content->as_map() : nullptr;
+  return map ? *map : value_map();
 }
 
 void finish_header(std::string& out, std::uint64_t message_number, std::optional<std::int64_t> sent_ns) {
@@ -222,7 +160,10 @@ void finish_header(std::string& out, std::uint64_t message_number, std::optional
 
 } // namespace
 
-std::unique_ptr<protocol> make_stins() { return std::make_unique<stins>(); }
+std::unique_ptr<protocol> make_stins(const protocol_options& options) {
+  option_reader(options).finish();
+  return std::make_unique<stins>();
+}
 
 std::optional<stins_image> parse_stins_image(const stream_data& data) {
   auto found = examine(data.frames(), reader_of_this_thread());
@@ -232,8 +173,7 @@ std::optional<stins_image> parse_stins_image(const stream_data& data) {
   stins_image image;
   image.frame = *found.fields.frame;
   image.type = *type;
-  auto& shape = found.fields.shape;
-  image.shape.assign(shape.begin(), shape.begin() + static_cast<long>(found.fields.dimensions));
+  image.shape = found.fields.shape.copy();
   image.compression = compression_of(found.fields.compression);
   image.blobs = data.frames().subspan(1);
   if (image.blobs.size() == 1) image.pixels = image.blobs[0].bytes();
@@ -244,6 +184,30 @@ std::optional<entry_kind> stins_kind(const stream_data& data) {
   auto found = examine(data.frames(), reader_of_this_thread());
   if (found.fault) return std::nullopt;
   return found.kind;
+}
+
+std::optional<stins_header> parse_stins_header(const stream_data& data) {
+  auto found = examine(data.frames(), reader_of_this_thread());
+  if (found.fault || found.kind != entry_kind::start) return std::nullopt;
+  auto parts = data.frames();
+  stins_header header;
+  header.message_number = found.fields.message_number;
+  header.keys = map_of(parts[0].text());
+  auto filename = header.keys.find("filename");
+  if (auto text = filename ? filename->as_text() : nullptr) header.filename = *text;
+  if (parts.size() > 1) header.metadata = map_of(parts[1].text());
+  return header;
+}
+
+std::optional<stins_end> parse_stins_end(const stream_data& data) {
+  auto found = examine(data.frames(), reader_of_this_thread());
+  if (found.fault || found.kind != entry_kind::end) return std::nullopt;
+  return stins_end{found.fields.message_number, map_of(data.frames()[0].text())};
+}
+
+value_map stins_keys(const stream_data& data) {
+  auto found = examine(data.frames(), reader_of_this_thread());
+  return found.fault ? value_map() : map_of(data.frames()[0].text());
 }
 
 void write_stins_header(std::string& out, std::uint64_t message_number, std::string_view filename,
@@ -259,6 +223,7 @@ void write_stins_image(std::string& out, std::uint64_t message_number, const sti
   fmt::format_to(std::back_inserter(out),
                  R"({{"htype":"image","frame":{},"shape":[{}],"type":"{}","compression":"{}")", image.frame,
                  fmt::join(image.shape, ","), image.type, image.compression);
+  if (!image.extra.empty()) (out += ',') += image.extra;
   finish_header(out, message_number, sent_ns);
 }
 

@@ -67,6 +67,16 @@ class event_runs {
     runs_.push_back({event, 1, 1});
   }
 
+  /// The same for `event` and the `count` - 1 numbers that follow it.
+  void append(std::uint64_t event, std::uint64_t count) {
+    for (; count > 0 && (runs_.empty() || runs_.back().stride != 1 || runs_.back().last() + 1 != event);
+         --count)
+      append(event++);
+    if (count == 0) return;
+    runs_.back().count += count;
+    size_ += count;
+  }
+
   bool contains(std::uint64_t event) const {
     auto above = std::upper_bound(runs_.begin(), runs_.end(), event,
                                   [](std::uint64_t e, const run& r) { return e < r.first; });

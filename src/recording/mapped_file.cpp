@@ -1,7 +1,9 @@
 #include "recording/mapped_file.hpp"
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 #include <string>
 
@@ -38,11 +40,43 @@ std::shared_ptr<const mapped_file> mapped_file::open(const std::filesystem::path
   auto data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.number, 0);
   if (data == MAP_FAILED) fail(path, errno);
   mapped->bytes_ = {static_cast<const std::byte*>(data), size};
+  if (is_gzip(mapped->bytes_)) mapped->unpack();
   return mapped;
 }
 
-mapped_file::~mapped_file() {
+std::shared_ptr<const mapped_file> mapped_file::of(std::span<const std::byte> content,
+                                                   std::filesystem::path name) {
+  std::shared_ptr<mapped_file> file(new mapped_file(std::move(name)));
+  if (content.empty()) return file;
+  file->memory_.reset(static_cast<std::byte*>(std::malloc(content.size())));
+  if (!file->memory_) throw std::bad_alloc();
+  std::memcpy(file->memory_.get(), content.data(), content.size());
+  file->bytes_ = {file->memory_.get(), content.size()};
+  return file;
+}
+
+void mapped_file::unpack() {
+  unpacked_gzip content;
+  try {
+    content = unpack_gzip(bytes_);
+  } catch (const std::bad_alloc&) {
+    throw std::runtime_error(path_.string() + ": there is not enough memory to unpack it");
+  } catch (const std::runtime_error& e) {
+    throw std::runtime_error(path_.string() + ": " + e.what());
+  }
+  unmap();
+  memory_ = std::move(content.memory);
+  bytes_ = {memory_.get(), content.size};
+  if (!content.cut_off.empty()) cut_off_ = path_.string() + ": " + content.cut_off;
+}
+
+void mapped_file::unmap() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  bytes_ = {};
+}
+
+mapped_file::~mapped_file() {
+  if (!memory_) unmap();
 }
 
 } // namespace dtranspose

@@ -14,8 +14,11 @@ namespace dtranspose {
 /// A stream as files hold it.
 struct recorded_stream {
   std::string name;
-  std::string type; ///< of its first event
+  std::string type; ///< of its first event; of a raw capture that of its protocol
   event_runs events;
+  /// Does its last entry belong to the last event of all that it is replayed with? So do ends of raw
+  /// captures, which know nothing of events; a dump knows.
+  bool ends = false;
 };
 
 /// What files hold together.

@@ -34,6 +34,7 @@ int run_roles(const role_command& command);
 
 struct replay_command {
   std::vector<std::string> files;
+  std::vector<std::string> streams; ///< of the raw captures among `files`, in their order: see capture_choice
   std::string map; ///< file with the body of POST /api/v1/sequence; empty: one constraint per event
   bool wrap = true;
   std::uint32_t workers = 0; ///< 0: one per processor
@@ -53,7 +54,12 @@ struct simulate_command {
 };
 int run_simulate(const simulate_command& command);
 
-int run_inspect(const std::string& file, bool json);
+struct inspect_command {
+  std::string file;
+  std::string stream; ///< of a raw capture, see capture_choice; empty: what can be said without
+  bool json = false;
+};
+int run_inspect(const inspect_command& command);
 int run_check(const std::string& file, bool json);
 int run_analyses(bool json);
 

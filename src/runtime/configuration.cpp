@@ -131,7 +131,7 @@ std::string address_of_a_source(string_view text) {
   auto separator = text.find("://");
   if (separator == string_view::npos || separator == 0 || separator + 3 == text.size()) return allowed;
   if (text.find_first_of(" \t") != string_view::npos) return allowed;
-  if (text.starts_with("tcp://")) {
+  if (text.starts_with("tcp://") || text.starts_with("http://")) {
     auto address = host_and_port_of(text.substr(separator + 3));
     if (!address || address->port == 0) return "a TCP address with a port from 1 to 65535";
   }
@@ -360,10 +360,20 @@ const choices<recording_form> recording_forms = {{"dump", recording_form::dump},
 const choices<recorder_behind> behind_kinds = {{"hold", recorder_behind::hold},
                                                {"gap", recorder_behind::gap}};
 
-/// Instruments of these protocols push to one reader; the others publish.
+const choices<bool> trigger_kinds = {{"hardware", false}, {"software", true}};
+
+/// Which side of ZeroMQ reads that protocol.
 socket_kind usual_socket(string_view protocol) {
-  bool pushes = protocol == "stins" || protocol == "eiger_v1" || protocol == "dectris_v2";
-  return pushes ? socket_kind::pull : socket_kind::sub;
+  auto info = find_protocol(protocol);
+  return info && info->usual == transport::zmq_sub ? socket_kind::sub : socket_kind::pull;
+}
+
+/// How an address of a stream of that protocol must begin; empty: by anything.
+string_view scheme_of(string_view protocol) {
+  auto info = find_protocol(protocol);
+  if (!info) return {};
+  if (info->usual == transport::tcp) return "tcp://";
+  return info->usual == transport::http ? "http://" : "";
 }
 
 bool is_plugin_path(string_view entry) {
@@ -412,6 +422,7 @@ class configuration_reader {
     file.table("recording", [this](section& in) { read_recording(in); });
     file.tables("simulate", [this](section& in) { read_simulate(in); });
     file.finish();
+    settle_leaders(file);
     if (result_.streams.size() > max_streams)
       file.complain("stream", std::to_string(result_.streams.size()) + " streams are too many; up to " +
                                   std::to_string(max_streams) + " are supported");
@@ -451,10 +462,62 @@ class configuration_reader {
     in.whole("late_window", stream.late_window, 0, max_late_window);
     in.duration("rearm_timeout", stream.rearm_timeout, any_duration);
     in.flag("connect", stream.connect);
+    read_options(in, stream.options);
+    check_protocol(in, stream);
+    in.choice("trigger", trigger_kinds, stream.software_triggered);
+    in.text("leader", stream.leader, plain_name);
+    if (!stream.leader.empty() && !stream.software_triggered)
+      in.complain("leader", "is for streams with trigger = \"software\"");
 
     if (!stream.name.empty() && has_stream(stream.name))
       in.complain("name", in_quotes(stream.name) + " is the name of another stream already");
     result_.streams.push_back(std::move(stream));
+  }
+
+  static void read_options(section& in, protocol_options& options) {
+    in.table("options", [&options](section& table) {
+      for (auto&& [key, node] : table.content()) {
+        table.take(key.str());
+        if (auto written = written_form(node))
+          options.emplace(key.str(), *written);
+        else
+          table.complain(key.str(), shown(node) + " is not a text, a number, true or false");
+      }
+    });
+  }
+
+  static void check_protocol(section& in, const stream_settings& stream) {
+    auto scheme = scheme_of(stream.protocol);
+    if (!scheme.empty()) {
+      if (in.has("socket"))
+        in.complain("socket", "is for ZeroMQ; " + stream.protocol + " has no such choice");
+      if (!stream.url.empty() && !stream.url.starts_with(scheme))
+        in.complain("url", in_quotes(stream.url) + " must begin with " + std::string(scheme) + " for " +
+                               stream.protocol);
+    }
+    try {
+      make_protocol(stream.protocol, stream.options);
+    } catch (const std::runtime_error& e) {
+      in.complain("options", e.what());
+    }
+  }
+
+  /// Who leads whom is known once all streams are.
+  void settle_leaders(section& file) {
+    auto first = std::ranges::find_if(result_.streams, [](auto& s) { return !s.software_triggered; });
+    for (auto& stream : result_.streams) {
+      if (!stream.software_triggered) continue;
+      if (stream.leader.empty() && first != result_.streams.end()) stream.leader = first->name;
+      auto leader = std::ranges::find_if(result_.streams, [&](auto& s) { return s.name == stream.leader; });
+      if (leader == result_.streams.end() || leader->software_triggered)
+        file.complain("stream",
+                      in_quotes(stream.name) +
+                          " is software-triggered: leader must name a stream that is not, " +
+                          (stream.leader.empty() ? "and there is none"
+                                                 : "which " + in_quotes(stream.leader) + " is not"));
+      else
+        leader->followers.push_back(stream.name);
+    }
   }
 
   void read_scan(section& in) {
@@ -547,8 +610,9 @@ class configuration_reader {
     in.quantity("rate", simulate.rate, rate_kind);
     in.whole("every", simulate.every, 1, std::numeric_limits<std::uint32_t>::max());
     read_generated(in, simulate);
+    read_options(in, simulate.options);
 
-    for (auto key : {"frames", "shape", "dtype", "seed"})
+    for (auto key : {"frames", "shape", "dtype", "seed", "options"})
       if (!recording.empty() && in.has(key))
         in.complain(key, "is for generated frames, but there is a recording: give one or the other");
     if (recording.empty() && !in.has("frames"))

@@ -13,6 +13,7 @@
 
 #include "model/ids.hpp"
 #include "model/value.hpp"
+#include "protocol/options.hpp"
 #include "runtime/quantities.hpp"
 
 namespace dtranspose {
@@ -61,6 +62,16 @@ struct stream_settings {
   std::chrono::nanoseconds rearm_timeout = std::chrono::seconds(2);
   /// Does the reader connect, or bind and let the instrument connect? Default: true.
   bool connect = true;
+  /// Of the protocol: `[stream.options]`. Default: empty.
+  protocol_options options = {};
+  /// `trigger = "software"`: events get the value that was the latest when the leader's frame arrived,
+  /// instead of a frame each. Default: "hardware".
+  bool software_triggered = false;
+  /// `leader`: the stream whose frames say when the value is taken. Default: the first stream that is not
+  /// software-triggered itself.
+  std::string leader = {};
+  /// Not in the file: the software-triggered streams whose leader this one is.
+  std::vector<std::string> followers = {};
 };
 
 enum class incomplete_events : std::uint8_t {
@@ -156,6 +167,8 @@ struct simulate_settings {
   std::uint32_t every = 1;
   /// Frames per second; 0: as fast as possible. Default: 0.
   double rate = 0;
+  /// Of the protocol's sender: `[simulate.options]`. Default: empty.
+  protocol_options options = {};
 };
 
 struct configuration {

@@ -43,9 +43,15 @@ void add_roles(CLI::App& app, role_command& c) {
 
 CLI::App* add_replay(CLI::App& app, replay_command& c) {
   auto sub = app.add_subcommand("replay", "run recorded streams through the whole pipeline, in one process");
-  sub->add_option("files", c.files, "recordings (dumps of ingesters, .cbors)")
+  sub->add_option("files", c.files,
+                  "recordings: dumps of ingesters, raw captures of messages; both may be in gzip")
       ->required()
       ->check(CLI::ExistingFile);
+  sub->add_option(
+         "--stream", c.streams,
+         "NAME=PROTOCOL or NAME=PROTOCOL,OPTION=VALUE,...: what a raw capture holds; once for each, in "
+         "their order")
+      ->allow_extra_args(false);
   sub->add_option("--map", c.map, "trigger map to replay with, as posted to /api/v1/sequence")
       ->check(CLI::ExistingFile);
   sub->add_flag("!--no-wrap", c.wrap, "with --map: the map has its own start and end events");
@@ -53,6 +59,15 @@ CLI::App* add_replay(CLI::App& app, replay_command& c) {
       ->check(CLI::Range(1, 4096));
   add_analysis_options(*sub, c.choice);
   sub->add_flag("--json", c.json, "print the summary as one JSON object on the last line");
+  return sub;
+}
+
+CLI::App* add_inspect(CLI::App& app, inspect_command& c) {
+  auto sub = app.add_subcommand("inspect", "what is in a recording");
+  sub->add_option("file", c.file, "recording")->required()->check(CLI::ExistingFile);
+  sub->add_option("--stream", c.stream,
+                  "NAME=PROTOCOL or NAME=PROTOCOL,OPTION=VALUE,...: read a raw capture as that");
+  sub->add_flag("--json", c.json, "print it as one JSON object");
   return sub;
 }
 
@@ -90,14 +105,13 @@ int run(int argc, char** argv) {
   role_command roles;
   replay_command replay;
   simulate_command simulate;
-  std::string inspected, checked;
-  bool inspect_json = false, check_json = false, analyses_json = false;
+  inspect_command inspect;
+  std::string checked;
+  bool check_json = false, analyses_json = false;
   add_roles(app, roles);
   auto replaying = add_replay(app, replay);
   auto simulating = add_simulate(app, simulate);
-  auto inspecting = app.add_subcommand("inspect", "what is in a recording");
-  inspecting->add_option("file", inspected, "recording")->required()->check(CLI::ExistingFile);
-  inspecting->add_flag("--json", inspect_json, "print it as one JSON object");
+  auto inspecting = add_inspect(app, inspect);
   auto checking = app.add_subcommand("check", "is this configuration sound?");
   checking->add_option("config", checked, "configuration file")->required()->check(CLI::ExistingFile);
   checking->add_flag("--json", check_json, "print the summary as one JSON object");
@@ -106,7 +120,7 @@ int run(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (*replaying) return run_replay(replay);
   if (*simulating) return run_simulate(simulate);
-  if (*inspecting) return run_inspect(inspected, inspect_json);
+  if (*inspecting) return run_inspect(inspect);
   if (*checking) return run_check(checked, check_json);
   if (*listing) return run_analyses(analyses_json);
   if (roles.roles.empty()) {

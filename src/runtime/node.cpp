@@ -25,6 +25,8 @@
 #include "model/error.hpp"
 #include "output/journal.hpp"
 #include "runtime/version.hpp"
+#include "source/http_source.hpp"
+#include "source/tcp_source.hpp"
 #include "source/zmq_source.hpp"
 
 namespace dtranspose {
@@ -137,32 +139,47 @@ struct node::state {
   }
 
   void build_ingester(const stream_settings& stream) {
-    auto format = make_protocol(stream.protocol);
-    auto make_source = options.make_source ? options.make_source : zmq_sources();
-    self.ingesters.push_back(
-        {stream.name,
-         spawn_ingester(system, {.stream = stream.name,
-                                 .protocol = stream.protocol,
-                                 .numbered = !format || format->numbered(),
-                                 .budget = {stream.retain, stream.read_ahead},
-                                 .late_window = stream.late_window,
-                                 .rearm_timeout = stream.rearm_timeout,
-                                 .stall_timeout = options.settings.scan.stall_timeout,
-                                 .life = life,
-                                 .around = options.around,
-                                 .make_source = [make_source, stream] { return make_source(stream); }})});
+    auto format = make_protocol(stream.protocol, stream.options);
+    auto make = options.make_source ? options.make_source : instrument_sources();
+    ingester_options o;
+    o.stream = stream.name;
+    o.protocol = stream.protocol;
+    o.numbered = !format || format->numbered();
+    o.startless = format && !format->has_start();
+    if (stream.software_triggered) o.leader = stream.leader;
+    o.followers = stream.followers;
+    o.budget = {stream.retain, stream.read_ahead};
+    o.late_window = stream.late_window;
+    o.rearm_timeout = stream.rearm_timeout;
+    o.stall_timeout = options.settings.scan.stall_timeout;
+    o.life = life;
+    o.around = options.around;
+    o.make_source = [make, stream] { return make(stream); };
+    self.ingesters.push_back({stream.name, spawn_ingester(system, std::move(o))});
   }
 
-  source_factory zmq_sources() {
+  source_factory instrument_sources() {
     if (!context) context = make_zmq_context();
-    return [context = context](const stream_settings& stream) {
-      zmq_source_options o;
-      o.url = stream.url;
-      o.kind = stream.socket == socket_kind::pull ? zmq_socket_kind::pull : zmq_socket_kind::sub;
-      o.bind = !stream.connect;
-      o.format = make_protocol(stream.protocol);
-      return make_zmq_source(std::move(o), context);
-    };
+    return [context = context](const stream_settings& stream) { return source_of(stream, context); };
+  }
+
+  static std::unique_ptr<source> source_of(const stream_settings& stream,
+                                           const std::shared_ptr<zmq::context_t>& context) {
+    auto format = make_protocol(stream.protocol, stream.options);
+    switch (find_protocol(stream.protocol)->usual) {
+    case transport::tcp:
+      return make_tcp_source({.url = stream.url, .format = std::move(format)});
+    case transport::http:
+      return make_http_source({.url = stream.url, .format = std::move(format)});
+    default:
+      break;
+    }
+    zmq_source_options o;
+    o.url = stream.url;
+    o.kind = stream.socket == socket_kind::pull ? zmq_socket_kind::pull : zmq_socket_kind::sub;
+    o.bind = !stream.connect;
+    o.format = std::move(format);
+    return make_zmq_source(std::move(o), context);
   }
 
   void build_workers() {

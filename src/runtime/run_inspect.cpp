@@ -3,32 +3,23 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/registry.hpp"
-#include "recording/recording_index.hpp"
+#include "recording/mapped_file.hpp"
+#include "runtime/capture_choice.hpp"
 #include "runtime/commands.hpp"
+#include "runtime/inspection.hpp"
 
 namespace dtranspose {
 
 using nlohmann::ordered_json;
 
-int run_inspect(const std::string& file, bool json) {
-  auto index = index_of({mapped_file::open(file)});
-  auto streams = ordered_json::array();
-  for (auto& s : index.streams)
-    streams.push_back(
-        {{"name", s.name}, {"type", s.type}, {"events", s.events.size()}, {"last_event", s.events.last()}});
-  if (json) {
-    fmt::print("{}\n", ordered_json{{"file", file},
-                                    {"events", index.events},
-                                    {"streams", streams},
-                                    {"warnings", index.warnings}}
-                           .dump());
-    return 0;
-  }
-  fmt::print("{}: {} events\n", file, index.events);
-  for (auto& s : index.streams)
-    fmt::print("  stream {:<20} type {:<14} {} entries, last in event {}\n", s.name, s.type, s.events.size(),
-               s.events.last());
-  for (auto& warning : index.warnings) fmt::print("  {}\n", warning);
+int run_inspect(const inspect_command& command) {
+  std::optional<capture_choice> choice;
+  if (!command.stream.empty()) choice = parse_capture_choice(command.stream);
+  auto description = description_of(mapped_file::open(command.file), choice);
+  if (command.json)
+    fmt::print("{}\n", description.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
+  else
+    fmt::print("{}", text_of_description(description));
   return 0;
 }
 

@@ -11,8 +11,13 @@
 
 #include "actors/messages.hpp"
 #include "instrument/fitting_map.hpp"
-#include "instrument/frame_generator.hpp"
-#include "instrument/instrument.hpp"
+#include "instrument/http_instrument.hpp"
+#include "instrument/series_generator.hpp"
+#include "instrument/tcp_instrument.hpp"
+#include "instrument/zmq_instrument.hpp"
+#include "protocol/protocol.hpp"
+#include "recording/capture.hpp"
+#include "recording/capture_index.hpp"
 #include "recording/dump.hpp"
 #include "recording/recording_index.hpp"
 #include "runtime/commands.hpp"
@@ -49,13 +54,69 @@ message_supply supply_of(std::shared_ptr<const mapped_file> file, std::string st
   };
 }
 
-/// The stream of a recording that is sent: the one of the same name, or the only one.
+/// The stream of a dump that is sent: the one of the same name, or the only one.
 const recorded_stream& stream_in(const recording_index& index, const simulate_settings& settings) {
   for (auto& s : index.streams)
     if (s.name == settings.stream) return s;
   if (index.streams.size() == 1) return index.streams.front();
   throw std::runtime_error(
       fmt::format("{}: there is no stream '{}' in it", settings.recording.string(), settings.stream));
+}
+
+/// What an instrument sends, and what of it the trigger map has to know.
+struct programme {
+  message_supply supply;
+  std::uint64_t entries = 0;     ///< of its stream, the first start and the last end included
+  double messages_per_frame = 1; ///< a rate of frames becomes one of messages
+};
+
+programme generated(const stream_settings& stream, const simulate_settings& s) {
+  std::shared_ptr<series_generator> series;
+  try {
+    series = make_series(
+        stream.protocol,
+        {.frames = s.frames, .shape = s.shape, .type = s.type, .seed = s.seed, .options = s.options});
+  } catch (const std::runtime_error& e) {
+    throw std::runtime_error(fmt::format("[[simulate]] of stream '{}': {}", s.stream, e.what()));
+  }
+  if (!series)
+    throw std::runtime_error(fmt::format("stream '{}': nothing generates {}", s.stream, stream.protocol));
+  return {[series] { return series->next(); }, series->entries(), series->messages_per_frame()};
+}
+
+programme of_dump(std::shared_ptr<const mapped_file> file, const simulate_settings& s) {
+  auto index = index_of({file});
+  for (auto& warning : index.warnings) spdlog::warn("{}", warning);
+  auto& stream = stream_in(index, s);
+  return {supply_of(file, stream.name), stream.events.size()};
+}
+
+programme of_capture(std::shared_ptr<const mapped_file> file, const stream_settings& stream) {
+  auto index = capture_index(stream.name, stream.protocol, stream.options, file);
+  auto reader = std::make_shared<capture_reader>(std::move(file));
+  return {[reader] { return reader->next(); }, index.streams.front().events.size()};
+}
+
+programme programme_of(const stream_settings& stream, const simulate_settings& s) {
+  if (s.recording.empty()) return generated(stream, s);
+  auto file = mapped_file::open(s.recording);
+  return is_capture(file->bytes()) ? of_capture(std::move(file), stream) : of_dump(std::move(file), s);
+}
+
+std::unique_ptr<instrument> sender_of(const stream_settings& stream, const simulate_settings& s,
+                                      programme what) {
+  auto rate = s.rate * what.messages_per_frame;
+  switch (find_protocol(stream.protocol)->usual) {
+  case transport::tcp:
+    return make_tcp_instrument({.url = stream.url, .rate = rate}, std::move(what.supply));
+  case transport::http:
+    return make_http_instrument({.url = stream.url, .rate = rate}, std::move(what.supply));
+  default:
+    break;
+  }
+  auto kind = stream.socket == socket_kind::sub ? instrument_socket::pub : instrument_socket::push;
+  return make_zmq_instrument({.url = stream.url, .kind = kind, .bind = stream.connect, .rate = rate},
+                             std::move(what.supply));
 }
 
 class simulation {
@@ -113,36 +174,13 @@ class simulation {
   void add(const configuration& settings, const simulate_settings& s) {
     auto stream = std::find_if(settings.streams.begin(), settings.streams.end(),
                                [&](auto& x) { return x.name == s.stream; });
-    if (stream->protocol != "stins")
-      throw std::runtime_error(
-          fmt::format("stream {}: protocol {} cannot be simulated yet", s.stream, stream->protocol));
     auto made = std::make_unique<simulated>();
-    made->what = {s.stream, s.frames, s.every};
-    instrument_options options{.url = stream->url,
-                               .kind = stream->socket == socket_kind::sub ? instrument_socket::pub
-                                                                          : instrument_socket::push,
-                               .bind = stream->connect,
-                               .rate = s.rate};
-    made->sender =
-        std::make_unique<instrument>(options, s.recording.empty() ? generated(s) : recorded(s, made->what));
+    auto what = programme_of(*stream, s);
+    auto wrap = make_protocol(stream->protocol, stream->options)->has_start() ? 2 : 0;
+    made->what = {s.stream, what.entries - std::min<std::uint64_t>(wrap, what.entries), s.every};
+    made->sender = sender_of(*stream, s, std::move(what));
     spdlog::info("stream {}: sends from {}", s.stream, made->sender->address());
     instruments_.push_back(std::move(made));
-  }
-
-  static message_supply generated(const simulate_settings& s) {
-    auto frames = std::make_shared<frame_generator>(
-        generated_frames{.frames = s.frames, .shape = s.shape, .type = s.type, .seed = s.seed});
-    return [frames] { return frames->next(); };
-  }
-
-  static message_supply recorded(const simulate_settings& s, simulated_stream& what) {
-    auto file = mapped_file::open(s.recording);
-    auto index = index_of({file});
-    for (auto& warning : index.warnings) spdlog::warn("{}", warning);
-    auto& stream = stream_in(index, s);
-    // Start and end are entries of the dump as well; the map is wrapped by them.
-    what.frames = stream.events.size() - std::min<std::uint64_t>(2, stream.events.size());
-    return supply_of(file, stream.name);
   }
 
   const simulate_command& command_;

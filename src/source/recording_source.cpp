@@ -1,7 +1,6 @@
 #include "source/recording_source.hpp"
 
 #include <algorithm>
-#include <condition_variable>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "recording/dump.hpp"
+#include "source/allowance.hpp"
 
 namespace dtranspose {
 
@@ -79,60 +79,6 @@ class stream_player {
   std::optional<std::uint64_t> last_; ///< event that was taken last
   std::string cut_off_;               ///< of a file, while others may go on
   std::string error_;
-};
-
-/// What a source may still hand over: shared between its thread and who allows.
-class allowance {
- public:
-  void reset() {
-    std::lock_guard lock(mutex_);
-    allowed_ = used_ = beyond_ = 0;
-    waiting_ = false;
-  }
-
-  void allow(std::uint64_t bytes, std::uint64_t beyond) {
-    {
-      std::lock_guard lock(mutex_);
-      allowed_ = std::max(allowed_, bytes);
-      beyond_ = std::max(beyond_, beyond);
-    }
-    changed_.notify_all();
-  }
-
-  /// Takes `bytes` if they are allowed.
-  bool take(std::uint64_t bytes) {
-    std::lock_guard lock(mutex_);
-    return fits(bytes) && (spend(bytes), true);
-  }
-
-  /// Waits until `bytes` are allowed and takes them; false when `stop` was requested first.
-  bool wait(std::uint64_t bytes, const std::stop_token& stop) {
-    std::unique_lock lock(mutex_);
-    waiting_ = true;
-    bool allowed = changed_.wait(lock, stop, [&] { return fits(bytes); });
-    waiting_ = false;
-    if (allowed) spend(bytes);
-    return allowed && !stop.stop_requested();
-  }
-
-  bool waiting() const {
-    std::lock_guard lock(mutex_);
-    return waiting_;
-  }
-
- private:
-  bool fits(std::uint64_t bytes) const {
-    return used_ < beyond_ || (used_ <= allowed_ && bytes <= allowed_ - used_);
-  }
-
-  void spend(std::uint64_t bytes) { used_ += bytes; }
-
-  mutable std::mutex mutex_;
-  std::condition_variable_any changed_;
-  std::uint64_t allowed_ = 0;
-  std::uint64_t used_ = 0;
-  std::uint64_t beyond_ = 0;
-  bool waiting_ = false;
 };
 
 class recording_source final : public source {

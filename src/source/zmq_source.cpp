@@ -141,6 +141,9 @@ class peer_watch {
 
   bool any() const { return !peers_.empty(); }
 
+  /// Was a connection lost since this was asked last?
+  bool interrupted() { return std::exchange(interrupted_, false); }
+
   /// Was a connection lost, and none tried since?
   bool lost() const { return last_ == ZMQ_EVENT_DISCONNECTED && peers_.empty(); }
 
@@ -154,7 +157,10 @@ class peer_watch {
     std::memcpy(&kind, event.data(), sizeof kind);
     std::memcpy(&fd, static_cast<const char*>(event.data()) + sizeof kind, sizeof fd);
     if (kind == ZMQ_EVENT_CONNECTED || kind == ZMQ_EVENT_ACCEPTED) peers_.insert(fd);
-    if (kind == ZMQ_EVENT_DISCONNECTED) peers_.erase(fd);
+    if (kind == ZMQ_EVENT_DISCONNECTED) {
+      peers_.erase(fd);
+      interrupted_ = true;
+    }
     last_ = kind;
   }
 
@@ -162,6 +168,7 @@ class peer_watch {
   zmq::socket_t events_;
   std::set<std::uint32_t> peers_;
   std::uint16_t last_ = 0; ///< kind of the last event
+  bool interrupted_ = false;
 };
 
 /// An open socket with its monitor. Used from one thread at a time.
@@ -197,6 +204,8 @@ class receiver {
     peers_.update();
     return peers_.any();
   }
+  /// Was a connection lost since this was asked last?
+  bool interrupted() { return peers_.interrupted(); }
   /// libzmq never connects again to a peer that broke the protocol: only a new socket does.
   bool given_up() const { return !listens_ && peers_.lost(); }
 
@@ -344,6 +353,7 @@ class zmq_source final : public source {
   void prepare_for_scan() {
     counted_ = 0;
     allowance_ = {};
+    interrupted_ = false;
     options_.format->reset();
     if (sink_ && receiver_) guarded([this] { empty_socket(); });
   }
@@ -361,12 +371,24 @@ class zmq_source final : public source {
       return;
     }
     bool busy = !sink_ ? drop_batch() : may_read() && receive_batch();
-    show(receiver_->update_peers(), may_read());
+    bool connected = receiver_->update_peers();
+    show(connected, may_read());
+    interrupted_ |= receiver_->interrupted();
+    // What came before the connection was lost still counts, as long as nothing newer can have come.
+    if (interrupted_ && (connected || (!busy && may_read()))) note_interruption();
     if (busy) return;
     if (!receiver_->given_up() || !may_read())
       wait(std::chrono::milliseconds(-1));
     else if (!wait(reopen_interval) && receiver_->given_up())
       open();
+  }
+
+  /// What was lost with a connection only a format that counts nothing has to be told.
+  void note_interruption() {
+    interrupted_ = false;
+    auto batch = std::make_shared<packet_batch>();
+    options_.format->interrupted(batch->packets);
+    if (sink_ && !batch->packets.empty()) sink_(std::move(batch));
   }
 
   bool may_read() const { return !sink_ || counted_ < allowance_.bytes || counted_ < allowance_.beyond; }
@@ -480,6 +502,7 @@ class zmq_source final : public source {
   packet_sink sink_;
   allowance allowance_;
   std::uint64_t counted_ = 0; ///< since arming
+  bool interrupted_ = false;  ///< a connection was lost, which the format was not told yet
   std::size_t last_batch_packets_ = 0;
   bool shown_connected_ = false, shown_reading_ = true;
   clock::time_point reopen_at_;

@@ -151,7 +151,17 @@ class controller : public testing::Test {
   std::vector<probe*> everybody() { return {&reducer, &w0, &w1, &w2, &assembler1, &assembler2, &a, &b}; }
 
   world w;
-  probe user{w}, a{w}, b{w}, assembler1{w}, assembler2{w}, w0{w}, w1{w}, w2{w}, reducer{w};
+  /// Ingesters say at once how they are, and the reducer keeps every ledger.
+  static caf::message_handler status_of(std::string stream) {
+    return {[stream = std::move(stream)](status_atom) { return value(value_map{{"stream", stream}}); }};
+  }
+  static caf::message_handler keeps_ledger() {
+    return {[](const keep_ledger&) { return std::string("/out.ledger.json"); }};
+  }
+
+  probe user{w}, a{w, status_of("a")}, b{w, status_of("b")}, assembler1{w}, assembler2{w}, w0{w}, w1{w},
+      w2{w};
+  probe reducer{w, keeps_ledger()};
   caf::actor actor;
 };
 
@@ -605,6 +615,44 @@ TEST_F(controller, draining_finishes_workers_then_the_reducer_then_disarms) {
   EXPECT_EQ(state().state, "finished");
 }
 
+TEST_F(controller, the_ledger_of_a_scan_that_is_over_is_kept_beside_its_results) {
+  auto head = begin(simple_map(3));
+  commit(head, 0, 2);
+  commit(head, 2, 1, fate::incomplete, "stream 'a': number 1: missing in the stream");
+  finish_workers();
+  reducer.answer<finish_scan>(finished_scan{"/data/out.h5", {"a complaint"}, 0});
+  auto kept = reducer.expect<keep_ledger>();
+  EXPECT_EQ(kept.head.scan, head.scan);
+  for (auto text : {R"("state":"finished")", R"("incomplete":1)", R"("folded":2)", "missing in the stream",
+                    R"("streams":{"a":{"stream":"a"},"b":{"stream":"b"}})", "a complaint", "/data/out.h5"})
+    EXPECT_THAT(kept.text, HasSubstr(text));
+  EXPECT_EQ(to_json(ledger()) + "\n", kept.text) << "the same over REST";
+}
+
+TEST_F(controller, a_ledger_that_cannot_be_written_is_a_complaint) {
+  probe full{w};
+  auto m = reducer_process();
+  m.reducer = full.handle;
+  join(ingesters_process());
+  join(first_process());
+  join(second_process());
+  join(m);
+  auto answer = post(simple_map(3));
+  auto head = full.letters.back().content.get_as<arm>(0).head;
+  full.answer<arm>(armed{incarnation(30), 0});
+  for (auto worker : {&w0, &w1, &w2}) worker->answer<arm>(armed{incarnation(20), 0});
+  assembler1.answer<arm>(armed{incarnation(20), 8});
+  assembler2.answer<arm>(armed{incarnation(21), 8});
+  for (auto ingester : {&a, &b}) ingester->answer<arm>(armed{incarnation(10), 0});
+  commit(head, 0, 3);
+  finish_workers();
+  full.answer<finish_scan>(finished_scan{"", {}, 0});
+  EXPECT_EQ(state().state, "draining");
+  full.answer<keep_ledger>(make_error(ec::file_error, "no space left"));
+  EXPECT_EQ(state().state, "finished");
+  EXPECT_THAT(to_json(ledger()), HasSubstr("no space left"));
+}
+
 TEST_F(controller, a_worker_that_does_not_finish_does_not_hold_up_the_scan) {
   auto head = begin(simple_map(3));
   commit(head, 0, 3);
@@ -679,9 +727,12 @@ TEST_F(controller, events_that_nobody_sees_are_discarded) {
 // ------------------------------------------------------------------------------------
 
 TEST_F(controller, status_asks_everybody_and_waits_for_nobody_too_long) {
-  join_all();
+  probe quick{w}, mute{w};
+  auto ingesters = ingesters_process();
+  ingesters.ingesters = {{"a", quick.handle}, {"b", mute.handle}};
+  for (auto& m : {ingesters, first_process(), second_process(), reducer_process()}) join(m);
   auto answer = user.ask<value>(actor, status_atom::value);
-  a.answer<status_atom>(value(value_map{{"state", "idle"}}));
+  quick.answer<status_atom>(value(value_map{{"state", "idle"}}));
   EXPECT_TRUE(answer.open());
   w.advance(1100ms);
   auto report = answer.get();

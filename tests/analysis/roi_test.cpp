@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 
 #include "analysis/registry.hpp"
+#include "protocol/compression.hpp"
 #include "protocol/stins.hpp"
 #include "recording/dump.hpp"
 #include "recordings.hpp"
@@ -146,9 +147,38 @@ TEST(roi, a_region_beyond_the_image_fails_the_event) {
   EXPECT_EQ(roi().failure(data), "");
 }
 
-TEST(roi, compression_is_refused_for_now) {
-  auto data = message({header_of({3, 4}, "uint16", "bslz4"), std::vector<std::byte>(20)});
-  EXPECT_THAT(roi().failure(data), AllOf(HasSubstr("xrd"), HasSubstr("compression is not supported yet")));
+/// The same numbers, however the pixels are packed.
+TEST(roi, compressed_images_count_like_others) {
+  std::mt19937_64 random(6);
+  std::vector<std::uint32_t> pixels(4 * 70 * 90);
+  for (auto& x : pixels) x = static_cast<std::uint32_t>(random() % 8);
+  auto bytes = bytes_of(pixels);
+  auto quarter = bytes.size() / 4;
+  roi corner(region("10:60", "33:80")), whole;
+  auto expected = corner.numbers(image({4, 70, 90}, pixels)), all = whole.numbers(image({4, 70, 90}, pixels));
+  for (auto how : {codec::bslz4, codec::bslz4_bare}) {
+    auto one = message({header_of({4, 70, 90}, "uint32", "bslz4"), compress(how, 4, bytes)});
+    EXPECT_EQ(corner.numbers(one), expected);
+    EXPECT_EQ(whole.numbers(one), all);
+    std::vector<std::vector<std::byte>> parts{header_of({4, 70, 90}, "uint32", "bslz4")};
+    for (std::size_t i = 0; i < 4; ++i)
+      parts.push_back(compress(how, 4, std::span(bytes).subspan(i * quarter, quarter)));
+    EXPECT_EQ(corner.numbers(message(parts)), expected);
+    EXPECT_EQ(whole.numbers(message(parts)), all);
+  }
+}
+
+TEST(roi, corrupt_pixels_fail_their_event_alone) {
+  std::vector<std::uint16_t> pixels(5000, 7);
+  auto blob = compress(codec::bslz4, 2, bytes_of(pixels));
+  auto good = message({header_of({5000}, "uint16", "bslz4"), blob});
+  blob.pop_back();
+  auto bad = message({header_of({5000}, "uint16", "bslz4"), blob});
+  roi analysis;
+  EXPECT_EQ(analysis.failure(good), "");
+  EXPECT_THAT(analysis.failure(bad), HasSubstr("stream 'xrd': "));
+  EXPECT_THAT(analysis.failure(message({header_of({5000}, "uint16", "zip"), blob})), HasSubstr("zip"));
+  EXPECT_EQ(analysis.numbers(good), (std::array<double, 4>{7, 35000, 7, 7}));
 }
 
 TEST(roi, only_images_are_looked_at) {

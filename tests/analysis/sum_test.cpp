@@ -10,6 +10,8 @@
 #include "analysis/reducer_host.hpp"
 #include "analysis/registry.hpp"
 #include "analysis/worker_host.hpp"
+#include "instrument/eiger_v1_series.hpp"
+#include "instrument/pixels.hpp"
 #include "output/journal.hpp"
 #include "protocol/stins.hpp"
 #include "recording/dump.hpp"
@@ -276,6 +278,30 @@ TEST(sum, what_was_published_does_not_change) {
   add_one();
   EXPECT_EQ(before.find("image")->as_array()->elements<std::uint64_t>()[0], 1u);
   EXPECT_THAT(s.image<std::uint64_t>(), testing::ElementsAre(2));
+}
+
+/// A whole series of a detector, in every encoding.
+TEST(sum, compressed_images_are_summed) {
+  std::mt19937_64 random(9);
+  const series_settings settings{.frames = 10, .shape = {33, 47}, .type = dtype::uint32, .seed = 2};
+  for (auto encoding : {"<", "lz4<", "bs32-lz4<", "bs8-lz4<"}) {
+    auto what = settings;
+    what.options["encoding"] = encoding;
+    auto series = make_eiger_v1_series(what);
+    scan s(3);
+    std::size_t worker = 0;
+    while (auto message = series->next()) EXPECT_EQ(s.process(worker++ % 3, *message), "");
+    for (std::size_t w : {0, 1, 2}) s.flush(w);
+    s.fold(random);
+    std::vector<std::uint64_t> expected(33 * 47);
+    for (std::uint64_t n = 0; n < 10; ++n) {
+      std::vector<std::uint32_t> pixels(expected.size());
+      fill_pixels(std::as_writable_bytes(std::span(pixels)), dtype::uint32, 2, n % eiger_v1_patterns);
+      for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += pixels[i];
+    }
+    EXPECT_EQ(s.image<std::uint64_t>(), expected) << encoding;
+    EXPECT_EQ(*s.published().find("frames"), value(std::uint64_t{10}));
+  }
 }
 
 TEST(sum, results_that_are_no_partial_sums_are_refused) {

@@ -86,12 +86,149 @@ TEST(number_tracker, data_without_numbers_are_matched_by_position) {
   EXPECT_FALSE(t.tracker.last_number());
 }
 
-TEST(number_tracker, what_comes_before_any_start_is_stray) {
+TEST(number_tracker, what_is_left_of_another_scan_is_stray) {
   tracked t(4);
-  EXPECT_EQ(t.verdict_of(data(0)), verdict::stray);
+  EXPECT_EQ(t.verdict_of(data(7)), verdict::stray);
+  EXPECT_EQ(t.verdict_of(data(8)), verdict::stray);
   EXPECT_EQ(t.verdict_of(end()), verdict::stray);
   EXPECT_EQ(t.place_of(start()), 0u);
   EXPECT_EQ(t.place_of(data(0)), 1u);
+}
+
+// -- data before their start -----------------------------------------------------------------------
+
+TEST(number_tracker, data_from_number_0_on_wait_for_their_start) {
+  tracked t(5);
+  EXPECT_EQ(t.take(data(0)).hold, number_tracker::decision::keep::early);
+  EXPECT_EQ(t.take(data(1)).hold, number_tracker::decision::keep::early);
+  EXPECT_TRUE(t.tracker.unsettled());
+  EXPECT_THAT(t.tracker.released_early(), IsEmpty());
+  EXPECT_THAT(t.given_up(), IsEmpty());
+}
+
+TEST(number_tracker, a_series_that_ended_before_any_start_is_stray_when_a_start_follows) {
+  tracked t(4);
+  t.take(data(0));
+  EXPECT_EQ(t.take(end()).hold, number_tracker::decision::keep::early);
+  EXPECT_EQ(t.place_of(start()), 0u);
+  EXPECT_THAT(t.tracker.released_early(), ElementsAre(std::nullopt, std::nullopt));
+  EXPECT_EQ(t.tracker.count(verdict::stray), 2u);
+  EXPECT_EQ(t.place_of(data(0)), 1u);
+}
+
+TEST(number_tracker, a_start_that_never_came_costs_itself_alone) {
+  tracked t(5);
+  for (auto n : {0, 1, 2}) t.take(data(static_cast<std::uint64_t>(n)));
+  t.take(end());
+  t.settle();
+  EXPECT_THAT(t.tracker.released_early(),
+              ElementsAre(stream_position(1), stream_position(2), stream_position(3), stream_position(4)));
+  EXPECT_EQ(t.given_up(), positions{0});
+  EXPECT_STREQ(t.missing.front().cause, "the start message is missing");
+  EXPECT_TRUE(t.tracker.complete());
+}
+
+TEST(number_tracker, a_start_is_given_up_when_the_window_has_gone_by) {
+  tracked t(10, 2);
+  t.take(data(0));
+  t.take(data(1));
+  EXPECT_EQ(t.place_of(data(2)), 3u);
+  EXPECT_THAT(t.tracker.released_early(), ElementsAre(stream_position(1), stream_position(2)));
+  EXPECT_EQ(t.given_up(), positions{0});
+}
+
+TEST(number_tracker, a_late_start_is_met_by_data_of_its_series) {
+  tracked t(5);
+  t.take(of_series(data(0), 7));
+  t.take(of_series(data(1), 6));
+  EXPECT_EQ(t.place_of(of_series(start(), 7)), 0u);
+  EXPECT_THAT(t.tracker.released_early(), ElementsAre(stream_position(1), std::nullopt));
+  EXPECT_EQ(t.place_of(of_series(data(1), 7)), 2u);
+}
+
+TEST(number_tracker, a_late_start_is_met_by_data_whose_message_numbers_follow_it) {
+  tracked t(5);
+  t.take(with_message(data(0), 21));
+  t.take(with_message(data(1), 12));
+  EXPECT_EQ(t.place_of(with_message(start(), 20)), 0u);
+  EXPECT_THAT(t.tracker.released_early(), ElementsAre(stream_position(1), std::nullopt));
+}
+
+// -- a counter that begins again within its series -------------------------------------------------
+
+entry_numbers again() { return {.number = 0, .restarts = true}; }
+
+TEST(number_tracker, a_counter_that_begins_again_goes_on_behind_what_came) {
+  tracked t(8);
+  t.take(start());
+  for (auto n : {0, 1, 2}) t.take(data(static_cast<std::uint64_t>(n)));
+  auto d = t.take(again());
+  EXPECT_EQ(d.what, verdict::restarted);
+  EXPECT_EQ(d.hold, number_tracker::decision::keep::leap);
+  EXPECT_EQ(t.place_of(data(1)), 5u);
+  EXPECT_EQ(t.tracker.released_leap(), stream_position(4));
+  EXPECT_EQ(t.place_of(data(2)), 6u);
+  EXPECT_EQ(t.place_of(end()), 7u);
+  EXPECT_THAT(t.given_up(), IsEmpty());
+}
+
+TEST(number_tracker, segments_of_one_frame_follow_each_other) {
+  tracked t(5);
+  t.take(start());
+  t.take(data(0));
+  positions places;
+  for (int i = 0; i < 2; ++i) {
+    t.take(again());
+    if (auto p = t.tracker.released_leap()) places.push_back(p->value);
+  }
+  EXPECT_EQ(t.place_of(end()), 4u);
+  if (auto p = t.tracker.released_leap()) places.push_back(p->value);
+  EXPECT_EQ(places, (positions{2, 3}));
+}
+
+TEST(number_tracker, the_last_of_a_segment_may_come_behind_the_first_of_the_next) {
+  tracked t(8);
+  t.take(start());
+  for (auto n : {0, 1}) t.take(data(static_cast<std::uint64_t>(n)));
+  t.take(again());
+  EXPECT_EQ(t.place_of(data(2)), 3u);
+  EXPECT_FALSE(t.tracker.released_leap());
+  EXPECT_EQ(t.place_of(data(1)), 5u);
+  EXPECT_EQ(t.tracker.released_leap(), stream_position(4));
+}
+
+// -- streams without numbers, without starts -------------------------------------------------------
+
+TEST(number_tracker, behind_an_interruption_of_an_unnumbered_stream_nothing_is_guessed) {
+  tracked t(6);
+  entry_numbers plain;
+  t.take(start());
+  EXPECT_EQ(t.place_of(plain), 1u);
+  t.tracker.interrupt();
+  EXPECT_EQ(t.verdict_of(plain), verdict::doubtful);
+  t.take(end());
+  t.settle();
+  EXPECT_EQ(t.released(), 5u);
+  EXPECT_EQ(t.given_up(), (positions{2, 3, 4}));
+}
+
+TEST(number_tracker, an_interruption_costs_a_numbered_stream_nothing) {
+  tracked t(4);
+  t.take(start());
+  t.take(data(0));
+  t.tracker.interrupt();
+  EXPECT_EQ(t.place_of(data(1)), 2u);
+}
+
+TEST(number_tracker, without_starts_number_n_is_the_nth_entry_of_all) {
+  number_tracker tracker(4, 4, true);
+  std::vector<missing_run> missing;
+  for (std::uint64_t n : {0, 1, 3}) EXPECT_EQ(tracker.take(data(n), missing).place, stream_position(n));
+  tracker.settle(missing);
+  tracker.close(missing, "stopped");
+  ASSERT_EQ(missing.size(), 1u);
+  EXPECT_EQ(missing[0].first, stream_position(2));
+  EXPECT_EQ(missing[0].number, 2u);
 }
 
 TEST(number_tracker, another_series_is_stray) {
@@ -183,9 +320,42 @@ TEST(number_tracker, data_behind_the_end_of_their_series_are_after_the_end) {
   tracked t(10);
   t.take(start());
   t.take(data(0));
-  t.take(end());
+  t.take(with_count(end(), 1));
   EXPECT_EQ(t.verdict_of(data(1)), verdict::after_end);
   EXPECT_EQ(t.verdict_of(end()), verdict::duplicate);
+}
+
+TEST(number_tracker, an_end_that_cannot_know_its_place_is_moved_by_data_that_come_behind_it) {
+  tracked t(5);
+  t.take(start());
+  t.take(data(0));
+  EXPECT_EQ(t.take(end()).hold, number_tracker::decision::keep::end);
+  EXPECT_EQ(t.place_of(data(1)), 2u);
+  EXPECT_FALSE(t.released());
+  EXPECT_EQ(t.place_of(data(2)), 3u);
+  EXPECT_EQ(t.released(), 4u);
+  EXPECT_EQ(t.verdict_of(data(3)), verdict::after_end);
+  EXPECT_TRUE(t.tracker.complete());
+}
+
+TEST(number_tracker, an_arm_that_brought_what_its_start_announced_is_closed_exactly) {
+  for (bool has_end : {true, false}) {
+    tracked t(8);
+    t.take(with_count(start(), 2));
+    t.take(data(0));
+    t.take(data(1));
+    if (has_end) t.take(end());
+    EXPECT_EQ(t.place_of(start()), 4u);
+    EXPECT_EQ(t.place_of(data(0)), 5u);
+  }
+}
+
+TEST(number_tracker, an_arm_that_lacks_what_its_start_announced_is_not) {
+  tracked t(8);
+  t.take(with_count(start(), 3));
+  t.take(data(0));
+  t.take(end());
+  EXPECT_EQ(t.verdict_of(start()), verdict::doubtful);
 }
 
 TEST(number_tracker, a_map_without_entries_for_the_stream_takes_nothing) {
@@ -682,20 +852,31 @@ TEST(number_tracker, every_position_is_placed_or_given_up_once_whatever_comes) {
     std::vector<missing_run> missing;
     std::vector<int> decided(entries);
     for (int i = 0; i < 60; ++i) {
-      entry_numbers n{static_cast<entry_kind>(below(random, 3)), some(20), some(60), some(2), some(20), {}};
+      entry_numbers n{static_cast<entry_kind>(below(random, 3)),
+                      some(20),
+                      some(60),
+                      some(2),
+                      some(20),
+                      {},
+                      below(random, 6) == 0};
+      if (below(random, 40) == 0) tracker.interrupt();
       auto d = tracker.take(n, missing);
-      for (auto p : {tracker.released_end(), tracker.released_leap()})
-        if (p) {
-          ASSERT_LT(p->value, entries);
-          ++decided[p->value];
-        }
+      auto take_released = [&] {
+        auto released = tracker.released_early();
+        released.insert(released.end(), {tracker.released_end(), tracker.released_leap()});
+        for (auto p : released)
+          if (p) {
+            ASSERT_LT(p->value, entries);
+            ++decided[p->value];
+          }
+      };
+      take_released();
       if (d.place && !d.replaces) {
         ASSERT_LT(d.place->value, entries);
         ++decided[d.place->value];
       }
       if (below(random, 20) == 0) tracker.settle(missing);
-      for (auto p : {tracker.released_end(), tracker.released_leap()})
-        if (p) ++decided[p->value];
+      take_released();
     }
     tracker.close(missing, "stopped");
     for (auto& run : missing)

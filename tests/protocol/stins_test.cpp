@@ -151,7 +151,7 @@ stream_data with_blobs(std::string_view text, const std::vector<std::size_t>& bl
 
 TEST(stins, refuses_hostile_headers) {
   using enum packet_fault;
-  const std::string deep(5000, '['), long_text(stins_header_limit + 1, ' ');
+  const std::string deep(5000, '['), long_text(json_header_limit + 1, ' ');
   const refused cases[] = {
       {"", {}, not_json, false},
       {"   ", {}, not_json, false},
@@ -238,6 +238,54 @@ TEST(stins, takes_an_image_in_several_blobs) {
   EXPECT_FALSE(read(one).fault);
   EXPECT_EQ(parse_stins_image(one)->pixels.size(), 6u);
   EXPECT_FALSE(read(with_blobs(image_text("[2,2]", R"("uint8")", R"("bslz4")"), {31, 5})).fault);
+}
+
+TEST(stins, writes_further_keys) {
+  std::string text;
+  const std::size_t shape[] = {2, 3};
+  write_stins_image(text, 1, {.frame = 0, .shape = shape, .extra = R"("chunks":[1,3],"spots":{"n":2})"}, 5);
+  EXPECT_EQ(text, R"({"htype":"image","frame":0,"shape":[2,3],"type":"uint16","compression":"none",)"
+                  R"("chunks":[1,3],"spots":{"n":2},"msg_number":1,"sent_ns":5})");
+  auto keys = stins_keys(message({text, pixels_b}));
+  EXPECT_EQ(keys.size(), 9u);
+  EXPECT_EQ(keys.find("chunks")->as_list()->at(1).as_number(), 3);
+  EXPECT_EQ(keys.find("spots")->find("n")->as_number(), 2);
+  EXPECT_TRUE(stins_keys(message({"{}"})).empty());
+  EXPECT_TRUE(stins_keys(message({image_b})).empty());
+}
+
+TEST(stins, decodes_starts) {
+  auto a = parse_stins_header(message({header_a}));
+  ASSERT_TRUE(a);
+  EXPECT_EQ(a->message_number, 0u);
+  EXPECT_EQ(a->filename, "a.h5");
+  EXPECT_EQ(a->keys.size(), 3u);
+  EXPECT_TRUE(a->metadata.empty());
+  auto null =
+      parse_stins_header(message({R"({"msg_number":-1,"x":[1],"filename":null,"htype":"header"})",
+                                  R"({"scan":{"energy":[8041.0,"eV"],"big":18446744073709551615}})"}));
+  ASSERT_TRUE(null);
+  EXPECT_EQ(null->message_number, std::nullopt);
+  EXPECT_EQ(null->filename, "");
+  EXPECT_EQ(null->keys.find("x")->as_list()->size(), 1u);
+  auto scan = null->metadata.find("scan");
+  ASSERT_TRUE(scan);
+  EXPECT_EQ(*scan->find("energy")->as_list()->at(1).as_text(), "eV");
+  EXPECT_EQ(*scan->find("big"), value(std::uint64_t{18446744073709551615u}));
+  for (auto part : {"", "[1]", "{\"a\":", "\xff"})
+    EXPECT_TRUE(parse_stins_header(message({header_a, part}))->metadata.empty());
+  EXPECT_FALSE(parse_stins_header(message({image_b, pixels_b})));
+  EXPECT_FALSE(parse_stins_header(message({end_c})));
+  EXPECT_FALSE(parse_stins_header({}));
+}
+
+TEST(stins, decodes_ends) {
+  auto c = parse_stins_end(message({R"({"htype":"series_end","why":"stopped","msg_number":2})", "more"}));
+  ASSERT_TRUE(c);
+  EXPECT_EQ(c->message_number, 2u);
+  EXPECT_EQ(*c->keys.find("why")->as_text(), "stopped");
+  EXPECT_FALSE(parse_stins_end(message({header_a})));
+  EXPECT_FALSE(parse_stins_end({}));
 }
 
 TEST(stins, passes_bslz4_through) {

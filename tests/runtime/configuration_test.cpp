@@ -179,11 +179,44 @@ TEST(configuration, sockets_follow_the_protocol_unless_told) {
     auto text = "[[stream]]\nname='a'\nprotocol='" + protocol + "'\nurl='tcp://h:1'\n";
     return parse_configuration(text, "x.toml").streams.at(0).socket;
   };
-  const std::set<std::string_view> pushing = {"stins", "eiger_v1", "dectris_v2"};
-  for (auto protocol : protocol_names())
-    EXPECT_EQ(socket_of(std::string(protocol)),
-              pushing.contains(protocol) ? socket_kind::pull : socket_kind::sub)
-        << protocol;
+  for (auto protocol : {"stins", "eiger_v1", "dectris_v2", "raw"})
+    EXPECT_EQ(socket_of(protocol), socket_kind::pull) << protocol;
+  for (auto protocol : {"xspress3", "pcap", "albaem", "contrast", "lecroy", "bluesky"})
+    EXPECT_EQ(socket_of(protocol), socket_kind::sub) << protocol;
+}
+
+std::string stream_text(const std::string& keys) { return "[[stream]]\nname='a'\n" + keys; }
+
+TEST(configuration, addresses_follow_the_protocol) {
+  EXPECT_NO_THROW(parse_configuration(stream_text("protocol='sardana'\nurl='http://h:1'\n"), "x.toml"));
+  EXPECT_NO_THROW(parse_configuration(stream_text("protocol='panda_tcp'\nurl='tcp://h:8889'\n"), "x.toml"));
+  for (auto keys : {"protocol='sardana'\nurl='tcp://h:1'\n", "protocol='panda_tcp'\nurl='ipc://x'\n",
+                    "protocol='panda_tcp'\nurl='tcp://h:1'\nsocket='sub'\n"})
+    EXPECT_THROW(parse_configuration(stream_text(keys), "x.toml"), configuration_error) << keys;
+}
+
+TEST(configuration, options_are_those_of_the_protocol) {
+  auto x = parse_configuration(
+      stream_text("protocol='raw'\nurl='tcp://h:1'\noptions={number='/frame',first=1}\n"), "x.toml");
+  EXPECT_EQ(x.streams[0].options, (protocol_options{{"number", "/frame"}, {"first", "1"}}));
+  try {
+    parse_configuration(stream_text("protocol='raw'\nurl='tcp://h:1'\noptions={numbr='/frame'}\n"), "x.toml");
+    FAIL();
+  } catch (const configuration_error& e) {
+    EXPECT_THAT(e.what(), testing::HasSubstr("x.toml:5: [[stream]] options: option numbr: is unknown"));
+  }
+}
+
+TEST(configuration, a_software_triggered_stream_has_a_leader) {
+  std::string det = "[[stream]]\nname='det'\nprotocol='stins'\nurl='tcp://h:1'\n";
+  std::string slow = "[[stream]]\nname='slow'\nprotocol='raw'\nurl='tcp://h:2'\ntrigger='software'\n";
+  auto x = parse_configuration(slow + det, "x.toml");
+  EXPECT_TRUE(x.streams[0].software_triggered);
+  EXPECT_EQ(x.streams[0].leader, "det");
+  EXPECT_THAT(x.streams[1].followers, ElementsAre("slow"));
+  EXPECT_THROW(parse_configuration(slow, "x.toml"), configuration_error) << "nobody leads";
+  EXPECT_THROW(parse_configuration(det + slow + "leader='other'\n", "x.toml"), configuration_error);
+  EXPECT_THROW(parse_configuration(det + "leader='det'\n", "x.toml"), configuration_error);
 }
 
 TEST(configuration, parameters_are_in_their_written_form) {

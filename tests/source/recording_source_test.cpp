@@ -1,14 +1,14 @@
 #include "source/recording_source.hpp"
 
 #include <chrono>
-#include <condition_variable>
 #include <fstream>
-#include <mutex>
+#include <thread>
 
 #include <gmock/gmock.h>
 
 #include "recording/dump_writer.hpp"
 #include "recordings.hpp"
+#include "source/collector.hpp"
 #include "temporary_directory.hpp"
 
 namespace dtranspose {
@@ -20,56 +20,9 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-/// Gathers what a source hands over.
-class collector {
- public:
-  packet_sink sink() {
-    return [this](std::shared_ptr<const packet_batch> batch) {
-      std::lock_guard lock(mutex_);
-      bytes_ += batch->bytes;
-      batches_.push_back(std::move(batch));
-      changed_.notify_all();
-    };
-  }
-
-  /// Waits for at least that many packets, for as long as a slow machine may take.
-  std::vector<stream_packet> wait_for(std::size_t packets) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, 20s, [&] { return all().size() >= packets; });
-    return all();
-  }
-
-  /// What is there after a moment in which more could have come.
-  std::vector<stream_packet> settled() {
-    std::this_thread::sleep_for(30ms);
-    std::lock_guard lock(mutex_);
-    return all();
-  }
-
-  std::vector<std::shared_ptr<const packet_batch>> batches() {
-    std::lock_guard lock(mutex_);
-    return batches_;
-  }
-
-  std::uint64_t bytes() {
-    std::lock_guard lock(mutex_);
-    return bytes_;
-  }
-
- private:
-  std::vector<stream_packet> all() const {
-    std::vector<stream_packet> packets;
-    for (auto& batch : batches_) packets.insert(packets.end(), batch->packets.begin(), batch->packets.end());
-    return packets;
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::shared_ptr<const packet_batch>> batches_;
-  std::uint64_t bytes_ = 0;
-};
-
-constexpr std::uint64_t everything = ~std::uint64_t{0};
+using test::collector;
+using test::everything;
+using test::soon;
 
 class recording_source : public testing::Test {
  protected:
@@ -93,14 +46,6 @@ class recording_source : public testing::Test {
     std::vector<std::uint64_t> events;
     for (auto& packet : packets) events.push_back(packet.numbers.event.value());
     return events;
-  }
-
-  template <class Condition>
-  static bool soon(Condition condition) {
-    for (auto end = std::chrono::steady_clock::now() + 20s; std::chrono::steady_clock::now() < end;
-         std::this_thread::sleep_for(1ms))
-      if (condition()) return true;
-    return false;
   }
 
   test::temporary_directory directory_;

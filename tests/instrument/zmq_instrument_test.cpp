@@ -1,4 +1,4 @@
-#include "instrument/instrument.hpp"
+#include "instrument/zmq_instrument.hpp"
 
 #include <chrono>
 #include <cstring>
@@ -147,10 +147,10 @@ TEST(frame_generator, makes_empty_series) {
 TEST(instrument, sends_everything) {
   constexpr std::uint64_t n = 5000;
   frame_generator generator({.frames = n, .shape = {40, 40}});
-  instrument sender({}, supply_of(generator));
-  running run(sender);
+  auto sender = make_zmq_instrument({}, supply_of(generator));
+  running run(*sender);
   reader here;
-  here.socket.connect(sender.address());
+  here.socket.connect(sender->address());
   std::uint64_t bytes = 0;
   for (std::uint64_t i = 0; i < n + 2; ++i) {
     auto parts = here.receive();
@@ -161,8 +161,8 @@ TEST(instrument, sends_everything) {
     ASSERT_EQ(copy_of(pixels), generator.expected_pixels(i - 1));
   }
   EXPECT_EQ(run.join(), instrument::outcome::complete);
-  EXPECT_EQ(sender.messages(), n + 2);
-  EXPECT_EQ(sender.bytes(), bytes);
+  EXPECT_EQ(sender->messages(), n + 2);
+  EXPECT_EQ(sender->bytes(), bytes);
 }
 
 TEST(instrument, hands_the_tail_over_before_it_ends) {
@@ -170,9 +170,9 @@ TEST(instrument, hands_the_tail_over_before_it_ends) {
   std::uint64_t n = 200;
   {
     frame_generator generator({.frames = n, .shape = {100, 100}});
-    instrument sender({}, supply_of(generator));
-    running run(sender);
-    here.socket.connect(sender.address());
+    auto sender = make_zmq_instrument({}, supply_of(generator));
+    running run(*sender);
+    here.socket.connect(sender->address());
     EXPECT_EQ(run.join(), instrument::outcome::complete);
   }
   for (std::uint64_t i = 0; i < n + 2; ++i) ASSERT_FALSE(here.receive().empty()) << i;
@@ -182,38 +182,40 @@ TEST(instrument, stops_while_nobody_reads) {
   for (auto kind : {instrument_socket::push, instrument_socket::pub})
     for (bool bind : {true, false}) {
       frame_generator generator({.frames = 1'000'000, .shape = {100}});
-      instrument sender({.url = bind ? "tcp://127.0.0.1:*" : "tcp://127.0.0.1:9", .kind = kind, .bind = bind},
-                        supply_of(generator));
-      running run(sender);
+      auto sender = make_zmq_instrument(
+          {.url = bind ? "tcp://127.0.0.1:*" : "tcp://127.0.0.1:9", .kind = kind, .bind = bind},
+          supply_of(generator));
+      running run(*sender);
       run.thread.request_stop();
       EXPECT_EQ(run.join(), instrument::outcome::stopped);
-      EXPECT_EQ(sender.messages(), 0u);
+      EXPECT_EQ(sender->messages(), 0u);
     }
 }
 
 TEST(instrument, stops_while_a_reader_is_slow) {
   for (auto kind : {instrument_socket::push, instrument_socket::pub}) {
     frame_generator generator({.frames = 1'000'000, .shape = {1 << 20}});
-    instrument sender({.kind = kind, .send_high_water_mark = 4}, supply_of(generator));
-    running run(sender);
+    auto sender = make_zmq_instrument({.kind = kind, .send_high_water_mark = 4}, supply_of(generator));
+    running run(*sender);
     reader here(kind == instrument_socket::push ? zmq::socket_type::pull : zmq::socket_type::sub);
     here.socket.set(zmq::sockopt::rcvhwm, 4);
-    here.socket.connect(sender.address());
+    here.socket.connect(sender->address());
     EXPECT_FALSE(here.receive().empty());
     run.thread.request_stop();
     EXPECT_EQ(run.join(), instrument::outcome::stopped);
-    EXPECT_GT(sender.messages(), 0u);
+    EXPECT_GT(sender->messages(), 0u);
   }
 }
 
 TEST(instrument, publishes_whole_to_whoever_subscribed_first) {
   constexpr std::uint64_t n = 3000;
   frame_generator generator({.frames = n, .shape = {2000}});
-  instrument sender({.kind = instrument_socket::pub, .send_high_water_mark = 10}, supply_of(generator));
-  running run(sender);
+  auto sender =
+      make_zmq_instrument({.kind = instrument_socket::pub, .send_high_water_mark = 10}, supply_of(generator));
+  running run(*sender);
   reader here(zmq::socket_type::sub);
   here.socket.set(zmq::sockopt::rcvhwm, 10);
-  here.socket.connect(sender.address());
+  here.socket.connect(sender->address());
   for (std::uint64_t i = 0; i < n + 2; ++i) {
     auto parts = here.receive();
     ASSERT_FALSE(parts.empty());
@@ -226,9 +228,9 @@ TEST(instrument, connects_to_a_reader_that_listens) {
   reader here;
   here.socket.bind("tcp://127.0.0.1:*");
   frame_generator generator({.frames = 10, .shape = {10}});
-  instrument sender({.url = here.socket.get(zmq::sockopt::last_endpoint), .bind = false},
-                    supply_of(generator));
-  running run(sender);
+  auto sender = make_zmq_instrument({.url = here.socket.get(zmq::sockopt::last_endpoint), .bind = false},
+                                    supply_of(generator));
+  running run(*sender);
   for (int i = 0; i < 12; ++i) ASSERT_FALSE(here.receive().empty());
   EXPECT_EQ(run.join(), instrument::outcome::complete);
 }
@@ -236,11 +238,11 @@ TEST(instrument, connects_to_a_reader_that_listens) {
 TEST(instrument, keeps_its_pace) {
   using namespace std::chrono;
   frame_generator generator({.frames = 30, .shape = {10}});
-  instrument sender({.rate = 1000}, supply_of(generator));
+  auto sender = make_zmq_instrument({.rate = 1000}, supply_of(generator));
   reader here;
-  here.socket.connect(sender.address());
+  here.socket.connect(sender->address());
   auto start = steady_clock::now();
-  running run(sender);
+  running run(*sender);
   EXPECT_EQ(run.join(), instrument::outcome::complete);
   // Never ahead of it: the last of 32 messages is due after 31 ms. Being late is the machine's
   // affair.
@@ -249,12 +251,12 @@ TEST(instrument, keeps_its_pace) {
 
 TEST(instrument, says_where_it_cannot_listen) {
   frame_generator generator({});
-  instrument first({}, supply_of(generator));
+  auto first = make_zmq_instrument({}, supply_of(generator));
   try {
-    instrument second({.url = first.address()}, supply_of(generator));
+    auto second = make_zmq_instrument({.url = first->address()}, supply_of(generator));
     FAIL();
   } catch (const std::runtime_error& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr(first.address()));
+    EXPECT_THAT(error.what(), testing::HasSubstr(first->address()));
   }
 }
 
@@ -267,13 +269,13 @@ TEST(recorded_instrument, sends_the_very_bytes_again) {
     for (auto& part : parts) bytes.push_back(copy_of(std::as_bytes(std::span(part))));
     messages.emplace_back(std::make_unique<memory_frames>(std::move(bytes)), "raw");
   }
-  instrument sender({}, recorded_messages(messages));
-  running run(sender);
+  auto sender = make_zmq_instrument({}, recorded_messages(messages));
+  running run(*sender);
   reader here;
-  here.socket.connect(sender.address());
+  here.socket.connect(sender->address());
   for (auto& parts : expected) EXPECT_EQ(here.receive(), parts);
   EXPECT_EQ(run.join(), instrument::outcome::complete);
-  EXPECT_EQ(sender.messages(), 3u);
+  EXPECT_EQ(sender->messages(), 3u);
 }
 
 /// What the map says of each event: per stream, the constraint or nothing.

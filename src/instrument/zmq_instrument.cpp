@@ -1,7 +1,6 @@
-#include "instrument/instrument.hpp"
+#include "instrument/zmq_instrument.hpp"
 
 #include <cerrno>
-#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <stdexcept>
@@ -9,11 +8,11 @@
 
 #include <zmq.hpp>
 
+#include "instrument/pace.hpp"
+
 namespace dtranspose {
 
 namespace {
-
-using clock = std::chrono::steady_clock;
 
 /// How long the last bytes may take from ZeroMQ's buffer to the operating system once all messages
 /// were taken out of its queue.
@@ -66,12 +65,10 @@ zmq::message_t lend(const stream_data& message, const frame& part,
   return zmq::message_t(data, part.size(), give_back, hint.release());
 }
 
-} // namespace
-
 /// The socket, in a context of its own: closing that waits for the tail of this instrument alone.
-class instrument::outlet {
+class outlet {
  public:
-  explicit outlet(const instrument_options& options)
+  explicit outlet(const zmq_instrument_options& options)
       : socket_(context_,
                 options.kind == instrument_socket::push ? zmq::socket_type::push : zmq::socket_type::xpub) {
     socket_.set(zmq::sockopt::linger, 0);
@@ -139,62 +136,47 @@ class instrument::outlet {
   std::shared_ptr<in_flight> flights_ = std::make_shared<in_flight>();
 };
 
-namespace {
-
-/// The due times of messages: absolute, so that a late one delays no other.
-class pace {
+class zmq_instrument final : public instrument {
  public:
-  explicit pace(double rate) : interval_(rate > 0 ? 1 / rate : 0), start_(clock::now()) {}
+  zmq_instrument(zmq_instrument_options options, message_supply supply)
+      : options_(std::move(options)), supply_(std::move(supply)) {
+    try {
+      outlet_ = std::make_unique<outlet>(options_);
+      address_ = outlet_->address();
+    } catch (const zmq::error_t& error) {
+      throw std::runtime_error("cannot send on " + options_.url + ": " + error.what());
+    }
+  }
 
-  /// Until message `n` is due. False: stopped.
-  bool wait(std::uint64_t n, const std::stop_token& stop) {
-    if (stop.stop_requested()) return false;
-    if (interval_ == 0) return true;
-    using seconds = std::chrono::duration<double>;
-    auto due =
-        start_ + std::chrono::duration_cast<clock::duration>(seconds(static_cast<double>(n) * interval_));
-    if (clock::now() >= due) return true;
-    std::unique_lock lock(mutex_);
-    wakes_.wait_until(lock, stop, due, [] { return false; });
-    return !stop.stop_requested();
+  const std::string& address() const override { return address_; }
+
+  outcome run(const std::stop_token& stop) override {
+    try {
+      if (!outlet_->await_reader(stop)) return outcome::stopped;
+      pace due(options_.rate);
+      for (std::uint64_t n = 0; due.wait(n, stop); ++n) {
+        auto message = supply_();
+        if (!message) return outlet_->finish(stop) ? outcome::complete : outcome::stopped;
+        if (!outlet_->send(*message, stop)) break;
+        count(message->bytes());
+      }
+    } catch (const zmq::error_t&) {
+      // Only a context that is being closed makes a socket fail here: nothing is left to be sent.
+    }
+    return outcome::stopped;
   }
 
  private:
-  double interval_;
-  clock::time_point start_;
-  std::mutex mutex_;
-  std::condition_variable_any wakes_;
+  zmq_instrument_options options_;
+  message_supply supply_;
+  std::unique_ptr<outlet> outlet_;
+  std::string address_;
 };
 
 } // namespace
 
-instrument::instrument(instrument_options options, message_supply supply)
-    : options_(std::move(options)), supply_(std::move(supply)) {
-  try {
-    outlet_ = std::make_unique<outlet>(options_);
-    address_ = outlet_->address();
-  } catch (const zmq::error_t& error) {
-    throw std::runtime_error("cannot send on " + options_.url + ": " + error.what());
-  }
-}
-
-instrument::~instrument() = default;
-
-instrument::outcome instrument::run(const std::stop_token& stop) {
-  try {
-    if (!outlet_->await_reader(stop)) return outcome::stopped;
-    pace due(options_.rate);
-    for (std::uint64_t n = 0; due.wait(n, stop); ++n) {
-      auto message = supply_();
-      if (!message) return outlet_->finish(stop) ? outcome::complete : outcome::stopped;
-      if (!outlet_->send(*message, stop)) break;
-      messages_.fetch_add(1, std::memory_order_relaxed);
-      bytes_.fetch_add(message->bytes(), std::memory_order_relaxed);
-    }
-  } catch (const zmq::error_t&) {
-    // Only a context that is being closed makes a socket fail here: nothing is left to be sent.
-  }
-  return outcome::stopped;
+std::unique_ptr<instrument> make_zmq_instrument(zmq_instrument_options options, message_supply supply) {
+  return std::make_unique<zmq_instrument>(std::move(options), std::move(supply));
 }
 
 } // namespace dtranspose

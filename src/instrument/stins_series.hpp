@@ -1,0 +1,23 @@
+/// A generated series of STINS.
+#pragma once
+
+#include <memory>
+
+#include "instrument/series_generator.hpp"
+
+namespace dtranspose {
+
+/// Start, images numbered from 0, end: what `frame_generator` makes. Options:
+///
+/// | option         | values                  | | | -------------- | ----------------------- |
+/// ------------------------------------------------------------- | | compression    | none, bslz4 | | | blobs
+/// | one, each               | each: one blob for each index of the first axis of `shape`    | | metadata |
+/// false, true             | nested metadata in the start, further keys in images          | | filename | a
+/// text; empty           | of the start                                                  | | message_number |
+/// a whole number; 0       | `msg_number` of the start                                     |
+///
+/// Throws std::runtime_error for an unknown option, a value that it can't have, `blobs` = `each` without a
+/// first axis and images beyond what one LZ4 block may hold.
+std::unique_ptr<series_generator> make_stins_series(const series_settings& settings);
+
+} // namespace dtranspose

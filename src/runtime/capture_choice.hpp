@@ -1,0 +1,24 @@
+/// How a raw capture is to be read: it says neither the name of its stream nor its protocol.
+#pragma once
+
+#include <string>
+
+#include "protocol/options.hpp"
+
+namespace dtranspose {
+
+/// NAME=PROTOCOL or NAME=PROTOCOL,OPTION=VALUE,...
+struct capture_choice {
+  std::string text;
+  std::string name;
+  std::string protocol;
+  protocol_options options;
+};
+
+/// Throws std::runtime_error that says what is wrong with `text`.
+capture_choice parse_capture_choice(const std::string& text);
+
+/// What to say where such a choice is missing.
+std::string how_to_choose();
+
+} // namespace dtranspose
