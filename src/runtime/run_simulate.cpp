@@ -12,6 +12,7 @@
 #include "actors/messages.hpp"
 #include "instrument/fitting_map.hpp"
 #include "instrument/http_instrument.hpp"
+#include "instrument/panda_tcp_series.hpp"
 #include "instrument/series_generator.hpp"
 #include "instrument/tcp_instrument.hpp"
 #include "instrument/zmq_instrument.hpp"
@@ -68,20 +69,37 @@ struct programme {
   message_supply supply;
   std::uint64_t entries = 0;     ///< of its stream, the first start and the last end included
   double messages_per_frame = 1; ///< a rate of frames becomes one of messages
+  line_answer answer = {};       ///< of an instrument that is asked first
 };
+
+/// What the sender is told: its own options, and those that it shares with the reader of its stream.
+protocol_options sender_options(const stream_settings& stream, const simulate_settings& s) {
+  auto options = s.options;
+  for (auto& [name, content] : stream.options) {
+    bool shared =
+        stream.protocol == "raw" ||
+        (stream.protocol == "panda_tcp" && (name == "format" || name == "process" || name == "xml")) ||
+        (stream.protocol == "bluesky" && (name == "stream" || name == "prefix"));
+    if (shared) options.emplace(name, content);
+  }
+  return options;
+}
 
 programme generated(const stream_settings& stream, const simulate_settings& s) {
   std::shared_ptr<series_generator> series;
+  auto options = sender_options(stream, s);
+  line_answer answer;
   try {
     series = make_series(
         stream.protocol,
-        {.frames = s.frames, .shape = s.shape, .type = s.type, .seed = s.seed, .options = s.options});
+        {.frames = s.frames, .shape = s.shape, .type = s.type, .seed = s.seed, .options = options});
+    if (stream.protocol == "panda_tcp") answer = answer_of_panda_series(options);
   } catch (const std::runtime_error& e) {
     throw std::runtime_error(fmt::format("[[simulate]] of stream '{}': {}", s.stream, e.what()));
   }
   if (!series)
     throw std::runtime_error(fmt::format("stream '{}': nothing generates {}", s.stream, stream.protocol));
-  return {[series] { return series->next(); }, series->entries(), series->messages_per_frame()};
+  return {[series] { return series->next(); }, series->entries(), series->messages_per_frame(), answer};
 }
 
 programme of_dump(std::shared_ptr<const mapped_file> file, const simulate_settings& s) {
@@ -108,7 +126,8 @@ std::unique_ptr<instrument> sender_of(const stream_settings& stream, const simul
   auto rate = s.rate * what.messages_per_frame;
   switch (find_protocol(stream.protocol)->usual) {
   case transport::tcp:
-    return make_tcp_instrument({.url = stream.url, .rate = rate}, std::move(what.supply));
+    return make_tcp_instrument({.url = stream.url, .rate = rate, .answer = std::move(what.answer)},
+                               std::move(what.supply));
   case transport::http:
     return make_http_instrument({.url = stream.url, .rate = rate}, std::move(what.supply));
   default:

@@ -51,6 +51,8 @@ def wait_until(condition, what, patience=PATIENCE, interval=0.02):
 
 def toml(value):
     """A TOML value; JSON is the same for texts, numbers, truth and lists."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(content)}" for key, content in value.items()) + " }"
     return json.dumps(value)
 
 
@@ -127,11 +129,11 @@ class Cluster:
     # --- configuration ---------------------------------------------------------------------------
 
     def configure(self, streams=("det",), analysis="none", parameters=None, workers=2, scan=None,
-                  stream=None, cluster=None, worker=None, output="", simulate=()):
+                  stream=None, cluster=None, worker=None, output="", simulate=(), of_stream=None):
         """Writes the configuration; a second call replaces it and keeps the ports.
 
         `scan`, `stream`, `cluster` and `worker` hold keys for those sections, `simulate` whole
-        entries."""
+        entries, `of_stream` keys of single streams by name."""
         for name in streams:
             self.stream_ports.setdefault(name, free_port())
         text = toml_table("[cluster]", {"name": "e2e", "controller": f"127.0.0.1:{self.join_port}",
@@ -140,7 +142,8 @@ class Cluster:
                                       "results": f"127.0.0.1:{self.results_port}"})
         for name in streams:
             text += toml_table("[[stream]]", {"name": name, "protocol": "stins", "url": self.url(name),
-                                              "rearm_timeout": "200ms", **(stream or {})})
+                                              "rearm_timeout": "200ms", **(stream or {}),
+                                              **(of_stream or {}).get(name, {})})
         text += toml_table("[scan]", {"stop_timeout": "1s", **(scan or {})})
         text += toml_table("[worker]", {"count": workers, **(worker or {})})
         text += toml_table("[analysis]", {"use": [str(analysis)]})
