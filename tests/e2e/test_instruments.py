@@ -3,11 +3,15 @@
 import gzip
 import io
 import json
+import os
+import pickle
 
 import cbor2
+import numpy as np
 import pytest
 import zmq
 
+from files import results
 from instruments import seen
 
 # protocol, options of the reader, keys of the sender, entries beside start and end
@@ -230,3 +234,47 @@ def test_events_get_the_value_as_of_the_frame_of_the_leader(cluster, instrument,
         taken |= {event: streams["temperature"]["hash"] for event, streams in events.items()}
     hashes = {k: seen([json.dumps({"kelvin": k}).encode()])["hash"] for k in (290, 291, 292)}
     assert [taken[e] for e in range(6)] == [hashes[k] for k in (290, 290, 291, 291, 292, 292)]
+
+
+def contrast_number(messages):
+    points = [pickle.loads(m[0]) for m in messages]
+    return [float(p["sx"]) for p in points if p["status"] == "running"]
+
+
+def xspress3_number(messages):
+    if len(messages[1]) == 1:
+        messages = [sum(messages[i:i + 3], []) for i in range(1, len(messages) - 1, 3)]
+    return [float(np.frombuffer(m[1], np.uint32).sum(dtype=np.uint64)) for m in messages if len(m) == 3]
+
+
+def pcap_number(messages):
+    rows = [json.loads(m[0]) for m in messages]
+    return [x for r in rows if r["message_type"] == "data" for x in r["INENC3.VAL.Mean"]]
+
+
+def lecroy_number(messages):
+    first = json.loads(messages[2][0])["ch"]
+    traces = [m for m in messages if len(m) == 3 and json.loads(m[0])["ch"] == first]
+    return [np.frombuffer(m[1], np.float64).mean() for m in traces]
+
+
+VALUES = [("contrast-dump.cbors", "contrast", contrast_number), ("xspress3-dump.cbors", "xspress3", xspress3_number),
+          ("xspress3-multipart.cbors", "xspress3", xspress3_number), ("pcap-zmq.cbors", "pcap", pcap_number),
+          ("maui-02-continuous-3.cbor.gz", "lecroy", lecroy_number)]
+
+
+@pytest.mark.parametrize("name,protocol,numbers", VALUES, ids=[v[0] for v in VALUES])
+def test_a_plugin_decodes_what_a_recording_holds(cluster, recording, name, protocol, numbers):
+    plugin = os.environ.get("DTRANSPOSE_DECODER_PLUGIN")
+    if not plugin:
+        pytest.skip("set DTRANSPOSE_DECODER_PLUGIN to the plug-in that tests/plugin/decoder_plugin.cpp makes")
+    file = recording(name)
+    output = cluster.folder / "out.h5"
+    replay = cluster.run("replay", "replay", file, "--stream", f"s={protocol}", "--analysis", plugin,
+                         "--output", output, "--json")
+    assert replay.wait() == 0, replay.log
+    expected = numbers(messages_of(file))
+    found = results(output)["number"]
+    assert len(found) == len(expected) + 2
+    np.testing.assert_allclose(found[1:-1], expected, rtol=1e-12)
+    assert np.isnan(found[[0, -1]]).all()
