@@ -128,12 +128,12 @@ void stream_queue::place_released() {
   for (auto& position : tracker_.released_early()) {
     auto packet = std::move(held_early_.front());
     held_early_.pop_front();
-    position ? place_held(*position, std::move(packet)) : drop(packet.data);
+    position ? place_held(*position, packet) : drop(packet.data);
   }
   place_if_held(tracker_.released_end(), held_end_);
 }
 
-void stream_queue::place_held(stream_position position, held_packet packet) {
+void stream_queue::place_held(stream_position position, const held_packet& packet) {
   if (packet.data)
     place(position, packet.data, false);
   else

@@ -131,7 +131,7 @@ class stream_queue {
   void place_released();
   /// What it costs to remember the entries that were given up and are not assigned yet.
   std::uint64_t noted_bytes() const { return given_up_.size() * budgeted_bytes(0); }
-  void place_held(stream_position position, held_packet packet);
+  void place_held(stream_position position, const held_packet& packet);
   void keep_or_drop(const number_tracker::decision& d, held_packet packet);
   void send_if_assigned(std::uint64_t position);
   void send(std::uint64_t position, const placed_run& run);

@@ -31,9 +31,11 @@ inline constexpr std::size_t lecroy_sequence_limit = std::size_t{2} << 30;
 ///     start | traces, samples, time stamps | traces, samples, time stamps | ... | end
 ///
 /// with the parts as they were received, those of each channel in their order of arrival. In continuous mode,
-/// which has one start for all, every entry begins with that one. Sequences are counted from 0. Everything
-/// before a prepare and behind a stop is discarded; so are traces left over at the stop, of a sequence that
-/// is not complete.
+/// which has one start for all, every entry begins with that one. Sequences are counted from 0. What comes
+/// before a prepare or behind a stop is discarded, but for a series that begins with frame 0: its prepare was
+/// lost. Traces left over at the stop, of a sequence that is not complete, are discarded too. A prepare in
+/// the midst of a series opens another one, unless frames go on: then it is the same again. `series` counts
+/// them.
 ///
 /// What was lost is found by `frame`, the number of traces messages that were sent before: a sequence that
 /// lacks any of its messages is reported as truncated, with its number, and the following ones keep theirs.

@@ -53,6 +53,8 @@ inline constexpr std::size_t pcap_rows_bytes_limit = 64 << 20;
 /// | corrupt   | lists of different lengths                                                 | no       |
 ///
 /// A start or an end with more than one part is passed on as it is.
+///
+/// `series` of a start counts starts; the very same start again, before an end, counts as the one before.
 std::unique_ptr<protocol> make_pcap(const protocol_options& options = {});
 
 /// One row. All fields but the four that every row has are columns, in the order of the message.

@@ -41,8 +41,10 @@ inline constexpr std::size_t xspress3_meta_limit = std::size_t{1} << 20;
 /// |           | image without `shape` [channels, bins] or a `type` of ours        | yes      |
 /// |           | a `compression` other than "none"; missing is none                | yes      |
 ///
-/// `frame` may begin at 0 again within a series: images of that number have `restarts`. What the counters
-/// hold is not looked at, nor are further parts of headers and ends.
+/// `frame` may begin at 0 again within a series: a frame 0 whose spectra are not those of the one before has
+/// `restarts`, the same again has not. `series` of a start counts starts in the same way. A message that can
+/// be neither spectra nor counters of the open image is passed over (unknown, not numbered). What the
+/// counters hold is not looked at, nor are further parts of headers and ends.
 std::unique_ptr<protocol> make_xspress3(const protocol_options& options = {});
 
 /// Start, image or end; nothing for whatever is no entry of this format. Callable from any thread.

@@ -369,7 +369,7 @@ TEST(http_source, knows_whether_what_was_refused_is_missing) {
 
 TEST(http_source, drops_what_its_sender_does_not_wait_for) {
   collector got;
-  auto source = listener(patience, 0ms);
+  auto source = listener(1h, 0ms);
   source->arm(got.sink());
   auto start = budgeted_bytes(description_path.size() + std::string_view(description).size());
   source->allow(start, 1);
