@@ -81,13 +81,19 @@ class contrast final : public protocol {
     if (found.fault) {
       packets.push_back({.fault = found.fault, .numbered = found.fault != packet_fault::unknown});
     } else if (auto kind = kind_of(*found.status)) {
+      in_scan_ = *kind != entry_kind::end && (in_scan_ || *kind == entry_kind::start);
       packets.push_back({.data = std::move(message), .numbers = {.kind = *kind}});
     }
   }
 
+  void reset() override { in_scan_ = false; }
+
   void interrupted(std::vector<stream_packet>& packets) override {
-    packets.push_back({.fault = packet_fault::interrupted, .numbered = false});
+    if (in_scan_) packets.push_back({.fault = packet_fault::interrupted, .numbered = false});
   }
+
+ private:
+  bool in_scan_ = false; ///< behind a start and before its end
 };
 
 std::string text_of(const value& field) {

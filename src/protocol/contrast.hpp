@@ -31,7 +31,7 @@ inline constexpr std::size_t contrast_message_limit = std::size_t{64} << 20;
 /// | oversized   | more than one part, or longer than `contrast_message_limit` | yes      |
 /// | corrupt     | no pickle, or one in which `read_pickle` refuses something  | yes      |
 /// | unknown     | a pickle without a `status` that is known                   | no       |
-/// | interrupted | the connection was lost                                     | no       |
+/// | interrupted | the connection was lost between a start and its end         | no       |
 std::unique_ptr<protocol> make_contrast(const protocol_options& options = {});
 
 enum class contrast_status : std::uint8_t { heartbeat, started, running, finished, interrupted };

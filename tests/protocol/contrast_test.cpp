@@ -84,12 +84,29 @@ TEST(contrast, has_no_numbers) {
   EXPECT_FALSE(format->numbered());
   EXPECT_EQ(format->name(), "contrast");
   EXPECT_EQ(format->type_tag(), "contrast");
+  EXPECT_THROW(make_contrast({{"x", "1"}}), std::runtime_error);
+}
+
+TEST(contrast, an_interruption_counts_between_a_start_and_its_end) {
+  auto format = make_contrast();
   std::vector<stream_packet> packets;
-  format->interrupted(packets);
-  ASSERT_THAT(packets, SizeIs(1));
+  auto interruptions_after = [&](const char* status) {
+    if (status) format->read(message(value_map{{"status", status}, {"dt", 0.5}}), packets);
+    packets.clear();
+    format->interrupted(packets);
+    return packets.size();
+  };
+  EXPECT_EQ(interruptions_after(nullptr), 0u);
+  EXPECT_EQ(interruptions_after("running"), 0u);
+  EXPECT_EQ(interruptions_after("started"), 1u);
+  EXPECT_EQ(interruptions_after("heartbeat"), 1u);
+  EXPECT_EQ(interruptions_after("running"), 1u);
   EXPECT_EQ(packets[0].fault, packet_fault::interrupted);
   EXPECT_FALSE(packets[0].numbered);
-  EXPECT_THROW(make_contrast({{"x", "1"}}), std::runtime_error);
+  EXPECT_EQ(interruptions_after("finished"), 0u);
+  EXPECT_EQ(interruptions_after("started"), 1u);
+  format->reset();
+  EXPECT_EQ(interruptions_after(nullptr), 0u);
 }
 
 TEST(contrast, decodes_points) {
