@@ -43,24 +43,6 @@ class allowance {
     return allowed && !stop.stop_requested();
   }
 
-  /// Waits until `bytes` of any size may pass, or until then; takes nothing. For sources that don't know
-  /// what comes.
-  template <class Deadline>
-  bool open_before(const Deadline& deadline, const std::stop_token& stop) {
-    std::unique_lock lock(mutex_);
-    waiting_ = !(used_ < std::max(allowed_, beyond_));
-    bool open =
-        changed_.wait_until(lock, stop, deadline, [&] { return used_ < std::max(allowed_, beyond_); });
-    waiting_ = !open;
-    return open;
-  }
-
-  /// Counts what was handed over.
-  void count(std::uint64_t bytes) {
-    std::lock_guard lock(mutex_);
-    spend(bytes);
-  }
-
   bool waiting() const {
     std::lock_guard lock(mutex_);
     return waiting_;

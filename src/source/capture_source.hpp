@@ -5,8 +5,7 @@
 
 #include "protocol/protocol.hpp"
 #include "recording/mapped_file.hpp"
-#include "source/recording_source.hpp"
-#include "source/source.hpp"
+#include "source/played_source.hpp"
 
 namespace dtranspose {
 

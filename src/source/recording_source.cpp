@@ -1,14 +1,11 @@
 #include "source/recording_source.hpp"
 
-#include <algorithm>
-#include <mutex>
 #include <optional>
 #include <stop_token>
-#include <thread>
 #include <utility>
 
 #include "recording/dump.hpp"
-#include "source/allowance.hpp"
+#include "source/played_source.hpp"
 
 namespace dtranspose {
 
@@ -81,85 +78,34 @@ class stream_player {
   std::string error_;
 };
 
-class recording_source final : public source {
+std::string paths_of(const files& recorded) {
+  std::string paths;
+  for (auto& file : recorded) paths += (paths.empty() ? "" : ", ") + file->path().string();
+  return paths;
+}
+
+class recording_source final : public played_source {
  public:
   recording_source(files recorded, std::string stream)
-      : files_(std::move(recorded)), stream_(std::move(stream)) {
+      : played_source(paths_of(recorded)), files_(std::move(recorded)), stream_(std::move(stream)) {
     const stream_player checked(files_, stream_); // refuses what is no dump
     static_cast<void>(checked);
-    for (auto& file : files_)
-      status_.address += (status_.address.empty() ? "" : ", ") + file->path().string();
-    status_.connected = true;
   }
 
   ~recording_source() override { disarm(); }
 
-  void arm(packet_sink sink) override {
-    std::lock_guard lock(control_);
-    stop();
-    allowance_.reset();
-    report(true, "");
-    thread_ = std::jthread([this, sink = std::move(sink)](const std::stop_token& stop) { play(stop, sink); });
-  }
-
-  void disarm() override {
-    std::lock_guard lock(control_);
-    stop();
-  }
-
-  void allow(std::uint64_t bytes, std::uint64_t beyond) override { allowance_.allow(bytes, beyond); }
-
-  source_status status() const override {
-    std::lock_guard lock(status_mutex_);
-    auto copy = status_;
-    copy.reading = !allowance_.waiting();
-    return copy;
-  }
-
  private:
-  void stop() { thread_ = std::jthread(); }
-
-  void report(bool connected, const std::string& error) {
-    std::lock_guard lock(status_mutex_);
-    status_.connected = connected;
-    status_.error = error;
-  }
-
-  void play(const std::stop_token& stop, const packet_sink& sink) {
+  std::string play(const std::stop_token& stop, batch_filler& batches) override {
     stream_player player(files_, stream_);
-    auto batch = std::make_shared<packet_batch>();
-    auto hand_over = [&] {
-      if (!batch->packets.empty()) sink(std::exchange(batch, std::make_shared<packet_batch>()));
-    };
-    std::size_t payload = 0; // of the batch
     while (auto packet = player.next(stop)) {
-      auto size = packet->data.bytes();
-      auto cost = budgeted_bytes(size);
-      if (batch->packets.size() == recording_batch_packets || payload + size > recording_batch_bytes) {
-        hand_over();
-        payload = 0;
-      }
-      if (!allowance_.take(cost)) {
-        hand_over();
-        payload = 0;
-        if (!allowance_.wait(cost, stop)) return;
-      }
-      batch->packets.push_back(std::move(*packet));
-      batch->bytes += cost;
-      payload += size;
+      if (!batches.make_room(packet->data.bytes())) break;
+      batches.packets().push_back(std::move(*packet));
     }
-    if (stop.stop_requested()) return;
-    hand_over();
-    report(false, player.error());
+    return player.error();
   }
 
   const files files_;
   const std::string stream_;
-  allowance allowance_;
-  mutable std::mutex status_mutex_;
-  source_status status_;
-  std::mutex control_; ///< of `thread_`: arming and disarming exclude one another
-  std::jthread thread_;
 };
 
 } // namespace

@@ -1,19 +1,14 @@
 /// A stream played from recorded dumps instead of received from an instrument.
 #pragma once
 
-#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "recording/mapped_file.hpp"
-#include "source/source.hpp"
+#include "source/played_source.hpp"
 
 namespace dtranspose {
-
-/// A batch ends at this many packets, or before it has more than this many payload bytes.
-inline constexpr std::size_t recording_batch_packets = 256;
-inline constexpr std::size_t recording_batch_bytes = 1 << 20;
 
 /// See `source`. Plays what the dumps `files` hold of the stream of that name, in step by event
 /// number: data whose place in the scan is the recorded event number. It begins anew at each

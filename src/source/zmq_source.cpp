@@ -13,10 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <zmq.hpp>
+
+#include "source/file_descriptor.hpp"
 
 namespace dtranspose {
 
@@ -90,25 +89,6 @@ class zmq_frames final : public frame_owner {
   std::vector<frame> more_views_;
   std::optional<zmq::message_t> excess_;
   std::size_t count_ = 0, payload_ = 0;
-};
-
-/// Wakes a poll from another thread.
-class wake_up {
- public:
-  wake_up() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
-  ~wake_up() { close(fd_); }
-  wake_up(const wake_up&) = delete;
-  wake_up& operator=(const wake_up&) = delete;
-
-  int fd() const { return fd_; }
-  void ring() { (void)!eventfd_write(fd_, 1); }
-  void clear() {
-    eventfd_t rings = 0;
-    (void)!eventfd_read(fd_, &rings);
-  }
-
- private:
-  int fd_;
 };
 
 /// Knows the peers of a socket from the events of its monitor.
@@ -495,7 +475,7 @@ class zmq_source final : public source {
 
   std::atomic<bool> alerted_ = false;
   std::atomic<std::uint64_t> discarded_ = 0;
-  wake_up bell_;
+  bell bell_;
 
   // Of the thread of the source alone, once that runs.
   std::unique_ptr<receiver> receiver_;

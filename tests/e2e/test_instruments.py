@@ -53,13 +53,19 @@ def configure(cluster, witness, protocol, options, simulate):
                       simulate=[{"stream": "det", **simulate}])
 
 
+def simulated(cluster):
+    """The simulation of the configuration, in one process with everything, once it has ended."""
+    cluster.start_all()
+    simulation = cluster.simulate()
+    cluster.wait_for(lambda: not simulation.running(), "the simulation", 40)
+    return simulation
+
+
 @pytest.mark.parametrize("protocol,options,sender,entries", GENERATED,
                          ids=[f"{p}-{i}" for i, (p, *_) in enumerate(GENERATED)])
 def test_a_generated_scan_arrives_whole(cluster, witness, protocol, options, sender, entries):
     configure(cluster, witness, protocol, options, {"frames": 12, "shape": [16, 16], "seed": 5, **sender})
-    cluster.start_all()
-    simulation = cluster.simulate()
-    cluster.wait_for(lambda: not simulation.running(), "the simulation", 40)
+    simulation = simulated(cluster)
     assert simulation.wait() == 0, simulation.log
     summary = simulation.summary
     assert summary["state"] == "finished" and summary["events"] == entries + 2
@@ -117,9 +123,7 @@ RECORDED = [
 def test_a_recording_reaches_the_workers_as_it_is(cluster, witness, recording, name, protocol, events):
     file = recording(name)
     configure(cluster, witness, protocol, {}, {"recording": str(file)})
-    cluster.start_all()
-    simulation = cluster.simulate()
-    cluster.wait_for(lambda: not simulation.running(), "the simulation", 40)
+    simulation = simulated(cluster)
     assert simulation.wait() == 0, simulation.log
     assert simulation.summary["events"] == simulation.summary["fates"]["folded"] == events
     expected = groups(protocol, messages_of(file))
@@ -132,18 +136,14 @@ def test_a_recording_reaches_the_workers_as_it_is(cluster, witness, recording, n
 
 def test_rows_of_a_pandabox_are_events_of_their_own(cluster, witness, recording):
     configure(cluster, witness, "pcap", {}, {"recording": str(recording("pcap-zmq.cbors"))})
-    cluster.start_all()
-    simulation = cluster.simulate()
-    cluster.wait_for(lambda: not simulation.running(), "the simulation", 40)
+    simulation = simulated(cluster)
     assert simulation.wait() == 0, simulation.log
     assert simulation.summary["events"] == simulation.summary["fates"]["folded"] == 1502
 
 
 def test_images_that_were_cut_are_corrupt_blobs_and_the_scan_ends(cluster, witness, recording):
     configure(cluster, witness, "eiger_v1", {}, {"recording": str(recording("eiger-small.cbors"))})
-    cluster.start_all()
-    simulation = cluster.simulate()
-    cluster.wait_for(lambda: not simulation.running(), "the simulation", 40)
+    simulation = simulated(cluster)
     assert simulation.summary["fates"]["incomplete"] == 3 and simulation.summary["fates"]["folded"] == 2
     ledger = cluster.get("ledger")
     assert [(t["first"], t["fate"]) for t in ledger["troubles"]] == [(e, "incomplete") for e in (1, 2, 3)]
