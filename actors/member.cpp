@@ -84,8 +84,10 @@ struct member_state {
   /// Connects to the member that a process has published.
   void connect(const std::string& host, std::uint16_t port, std::function<void(const caf::actor&)> reached,
                std::function<void()> not_reached) {
-    auto middleman = self->system().middleman().actor_handle();
-    self->request(middleman, answer_timeout, caf::connect_atom::value, host, port)
+    auto connector = options.connector
+                         ? options.connector
+                         : caf::actor_cast<caf::actor>(self->system().middleman().actor_handle());
+    self->request(connector, answer_timeout, caf::connect_atom::value, host, port)
         .then(
             [=](const caf::node_id&, const caf::strong_actor_ptr& found, const std::set<std::string>&) {
               found ? reached(caf::actor_cast<caf::actor>(found)) : not_reached();

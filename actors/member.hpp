@@ -20,6 +20,7 @@ struct member_options {
   caf::actor controller; ///< of this process; null: one is joined
   std::string join_host; ///< where the process with the controller is, without one of its own
   std::uint16_t join_port = 0;
+  caf::actor connector; ///< connects to other processes as CAF's middleman does; null: that one
   /// Called when a peer refuses us for good: there is no use in going on.
   std::function<void(const std::string&)> refused;
 };

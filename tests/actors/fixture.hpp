@@ -9,8 +9,6 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/event_based_actor.hpp>
-#include <caf/io/middleman.hpp>
-#include <caf/io/network/test_multiplexer.hpp>
 #include <caf/message_handler.hpp>
 #include <caf/response_promise.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
@@ -68,9 +66,7 @@ struct letter {
 
 class world {
  public:
-  /// `networked`: with a middleman that reaches nobody.
-  explicit world(std::uint64_t seed = 1, bool networked = false)
-      : random(seed), config_(networked), system_(config_) {
+  explicit world(std::uint64_t seed = 1) : random(seed), system_(config_) {
     spdlog::set_level(spdlog::level::off);
   }
   world(const world&) = delete;
@@ -124,8 +120,7 @@ class world {
 
  private:
   struct testing_config : caf::actor_system_config {
-    explicit testing_config(bool networked) {
-      if (networked) load<caf::io::middleman, caf::io::network::test_multiplexer>();
+    testing_config() {
       add_message_types<caf::id_block::dtranspose>();
       set("scheduler.policy", caf::atom("testing"));
     }
