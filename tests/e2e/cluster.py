@@ -265,8 +265,8 @@ class Cluster:
             if not config or not config["reducer"]:
                 return False
             streams = {s for i in config["ingesters"] for s in i["streams"]}
-            workers = {w["service_uuid"] for w in config["workers"]}
-            return streams == set(self.stream_ports) and len(workers) >= processes
+            with_workers = {w["process"] for w in config["workers"]}
+            return streams == set(self.stream_ports) and len(with_workers) >= processes
 
         self.wait_for(complete, "everybody to join", patience)
 
