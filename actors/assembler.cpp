@@ -6,7 +6,10 @@
 #include <caf/typed_response_promise.hpp>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <deque>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <unordered_map>
 
@@ -37,6 +40,12 @@ struct assembler_state {
         [this](const disarm& m) { end(m); },
         [this](const member_info& peer) { meet(peer); },
         [this](const departed& m) { forget_peer(m.life); },
+        [this](const accepted& m) { note(m); },
+        [this](const resend& m) { send_again(m); },
+        [this](const renew& m) { start_anew(m.life); },
+        [this](const obituary& m) {
+          if (is_current(m.head)) self->send(controller, m);
+        },
         [this](status_atom) { return status(); },
     };
   }
@@ -46,6 +55,13 @@ struct assembler_state {
   caf::result<armed> start(const arm& m) {
     controller = caf::actor_cast<caf::actor>(self->current_sender());
     waiting.reset();
+    if (m.resume && is_current(m.head)) {
+      setup.workers = m.workers;
+      std::vector<std::size_t> all(local.size());
+      std::iota(all.begin(), all.end(), std::size_t{0});
+      return_credit(all);
+      return armed{options.life, 0, true, last_dispatch};
+    }
     if (!reducer) {
       auto promise = self->make_response_promise<armed>();
       waiting.emplace(m, promise);
@@ -61,8 +77,12 @@ struct assembler_state {
     windows.assign(options.workers.size(), credit_window(options.memory / options.workers.size()));
     busy.assign(options.workers.size(), 0);
     next_sequence.clear();
+    kept.clear();
+    sequence = accepted_sequence = 0;
+    last_dispatch = {};
+    indices.clear();
     for (std::uint32_t w = 0; w < m.workers.size(); ++w)
-      if (m.workers[w].process == options.life) {
+      if (m.workers[w].process == options.life && !m.workers[w].gone) {
         local.emplace(worker_index(w), local.size());
         indices.resize(local.size());
         indices.back() = worker_index(w);
@@ -72,7 +92,18 @@ struct assembler_state {
 
   void end(const disarm& m) {
     if (waiting && waiting->first.head.scan == m.head.scan) waiting.reset();
-    if (is_current(m.head)) joiner.reset();
+    if (is_current(m.head)) let_go();
+  }
+
+  void let_go() {
+    joiner.reset();
+    kept.clear();
+  }
+
+  void start_anew(incarnation life) {
+    options.life = life;
+    waiting.reset();
+    let_go();
   }
 
   bool is_current(const message_head& head) const {
@@ -80,7 +111,9 @@ struct assembler_state {
   }
 
   void take(const dispatches& m) {
-    if (!is_current(m.head)) return;
+    // One that lies behind a hole comes again when the controller has asked where we stand.
+    if (!is_current(m.head) || m.previous != last_dispatch) return;
+    last_dispatch = m.dispatch;
     for (auto& run : m.runs)
       if (auto i = local.find(run.worker); i != local.end()) joiner->expect(i->second, run, m.dispatch);
     joiner->match();
@@ -88,7 +121,7 @@ struct assembler_state {
   }
 
   void take(const partial_events& m) {
-    if (!is_current(m.head) || m.stream.value >= setup.streams.size()) return;
+    if (!is_current(m.head) || m.to != options.life || m.stream.value >= setup.streams.size()) return;
     check_sequence(m);
     for (auto& entry : m.entries) joiner->add(m.stream, entry);
     pass_on();
@@ -96,7 +129,12 @@ struct assembler_state {
 
   /// A hole in the numbers of a connection means that messages were lost on the way.
   void check_sequence(const partial_events& m) {
-    auto& expected = next_sequence[{m.head.from, m.stream}];
+    auto& [connection, expected] = next_sequence[{m.head.from, m.stream}];
+    // On a new connection it starts again: what was on its way comes once more.
+    if (m.connection != connection) {
+      connection = m.connection;
+      expected = 0;
+    }
     if (m.sequence != expected) {
       ++holes;
       spdlog::error("assembler: messages of stream '{}' are missing ({} came, {} was due)",
@@ -106,7 +144,7 @@ struct assembler_state {
   }
 
   void take(const processed& m) {
-    if (!joiner || m.scan != setup.head.scan) return;
+    if (!joiner || m.scan != setup.head.scan || m.life != options.life) return;
     auto i = local.find(m.worker);
     if (i == local.end()) return;
     windows[i->second].done(m.count, m.busy, m.bytes);
@@ -121,22 +159,44 @@ struct assembler_state {
       auto& batch = joiner->batch(w);
       if (batch.events.empty()) continue;
       auto whole = std::make_shared<const joined_batch>(std::exchange(batch, {}));
-      self->send(options.workers[w], events{setup.head.scan, setup.head.gen, std::move(whole)});
+      self->send(options.workers[w], events{setup.head.scan, setup.head.gen, options.life, std::move(whole)});
     }
-    if (!joiner->given_up().empty()) pass_on_given_up();
+    pass_on_given_up();
     if (auto& list = joiner->handed_over_in_part(); !list.empty())
-      self->send(controller, remarks{head(), std::exchange(list, {})});
+      self->send(controller, remarks{head(), with_indices(std::exchange(list, {}))});
+  }
+
+  std::vector<unmappable> with_indices(std::vector<unmappable> list) const {
+    for (auto& slots : list) slots.worker = indices[slots.worker.value];
+    return list;
+  }
+
+  void note(const accepted& m) {
+    if (!is_current(m.head)) return;
+    for (; accepted_sequence <= m.sequence && !kept.empty(); ++accepted_sequence) kept.pop_front();
+  }
+
+  void send_again(const resend& m) {
+    if (!is_current(m.head)) return;
+    reducer = caf::actor_cast<caf::actor>(self->current_sender());
+    // What it has may not be on disk yet: only what it accepts need not be kept.
+    auto first = std::min<std::uint64_t>(m.next - std::min(m.next, accepted_sequence), kept.size());
+    for (auto i = first; i < kept.size(); ++i) self->send(reducer, kept[i]);
   }
 
   void pass_on_given_up() {
-    self->send(reducer, closes{head(), std::exchange(joiner->given_up(), {})});
+    if (!joiner->given_up().empty()) {
+      kept.push_back(closes{head(), sequence++, with_indices(std::exchange(joiner->given_up(), {}))});
+      if (reducer) self->send(reducer, kept.back());
+    }
+    // What was only to be looked at is given up without a close, and returns credit all the same.
     std::vector<std::size_t> concerned;
     for (std::size_t w = 0; w < options.workers.size(); ++w)
       if (auto count = joiner->take_given_up_events(w)) {
         windows[w].done(count, 0, 0);
         concerned.push_back(w);
       }
-    return_credit(concerned);
+    if (!concerned.empty()) return_credit(concerned);
   }
 
   void return_credit(const std::vector<std::size_t>& workers) {
@@ -165,6 +225,7 @@ struct assembler_state {
 
   value status() {
     value_map m{{"workers", options.workers.size()}, {"memory", options.memory}, {"holes", holes}};
+    m.set("unaccepted_closes", kept.size());
     if (joiner) m.set("open_events", joiner->open()).set("open_bytes", joiner->open_bytes());
     value_list list;
     for (auto& w : windows) list.push_back(value_map{{"window", w.window()}, {"processed", w.processed()}});
@@ -191,7 +252,12 @@ struct assembler_state {
   /// Time that each worker spent in analysis code, ns.
   std::vector<std::uint64_t> busy;
   /// Numbers of the next message, by sender and stream.
-  std::map<std::pair<incarnation, stream_index>, std::uint64_t> next_sequence;
+  std::map<std::pair<incarnation, stream_index>, std::pair<std::uint32_t, std::uint64_t>> next_sequence;
+  /// What was closed and the reducer has not accepted yet, in messages.
+  std::deque<closes> kept;
+  std::uint64_t sequence = 0, accepted_sequence = 0;
+  /// The last message of assignments.
+  dispatch_id last_dispatch;
   std::uint64_t holes = 0;
 };
 

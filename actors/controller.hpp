@@ -5,13 +5,17 @@
 #include <caf/actor.hpp>
 #include <caf/fwd.hpp>
 #include <chrono>
+#include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "model/ids.hpp"
 #include "model/surroundings.hpp"
 
 namespace dtranspose {
+
+class journal_store;
 
 struct controller_options {
   incarnation life;
@@ -21,6 +25,12 @@ struct controller_options {
   std::map<std::string, std::string> parameters;
   std::chrono::nanoseconds arm_timeout = std::chrono::seconds(10);
   std::chrono::nanoseconds stop_timeout = std::chrono::seconds(5);
+  /// How long a scan waits for a process that it cannot do without to come back.
+  std::chrono::nanoseconds return_timeout = std::chrono::seconds(60);
+  /// How long after its own restart it waits for those who took part: who is not back by then is gone.
+  std::chrono::nanoseconds rejoin_timeout = std::chrono::seconds(10);
+  std::uint32_t max_attempts = 3;          ///< workers that an event may take with it
+  std::shared_ptr<journal_store> journals; ///< null: nothing is written down, and its death ends a scan
 };
 
 caf::actor spawn_controller(caf::actor_system& system, controller_options options);

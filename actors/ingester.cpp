@@ -8,7 +8,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
+#include <map>
 #include <optional>
 #include <unordered_map>
 
@@ -16,6 +18,9 @@
 #include "actors/messages.hpp"
 #include "model/error.hpp"
 #include "model/value_follower.hpp"
+#include "recording/dump.hpp"
+#include "recording/dump_writer.hpp"
+#include "recording/mapped_file.hpp"
 
 namespace dtranspose {
 
@@ -47,6 +52,7 @@ struct ingester_state {
         [this](const led& m) { take(m); },           [this](const halt& m) { stop(m); },
         [this](const disarm& m) { end(m); },         [this](const member_info& peer) { meet(peer); },
         [this](const departed& m) { miss(m.life); }, [this](tick_atom) { look_at_time(); },
+        [this](const renew& m) { options.life = m.life; },
         [this](status_atom) { return status(); },
     };
   }
@@ -54,6 +60,7 @@ struct ingester_state {
   // -- the scan -----------------------------------------------------------------------------------------
 
   caf::result<armed> start(const arm& m) {
+    if (m.resume && is_current(m.head)) return go_on(m);
     if (pending) pending->deliver(make_error(ec::superseded, "another scan was armed"));
     pending.reset();
     setup = m;
@@ -64,6 +71,18 @@ struct ingester_state {
     return *pending_or_done();
   }
 
+  /// The controller was away, or we were cut off from it: it learns where we stand.
+  caf::result<armed> go_on(const arm& m) {
+    setup.workers = m.workers;
+    controller = caf::actor_cast<caf::actor>(self->current_sender());
+    connect_again();
+    for (auto& w : setup.workers)
+      if (w.gone) queue->drop_process(w.place);
+    told_place.reset();
+    tell_place();
+    return armed{options.life, 0, true, last_dispatch};
+  }
+
   /// The promise that `start` answers with, also when it was kept already.
   std::optional<caf::typed_response_promise<armed>> pending_or_done() { return pending ? pending : done; }
 
@@ -71,16 +90,15 @@ struct ingester_state {
   void begin_if_connected() {
     if (!pending) return;
     processes.clear();
-    for (auto& w : setup.workers) {
-      if (w.place >= processes.size()) processes.resize(w.place + std::size_t{1});
-      auto i = assemblers.find(w.process);
-      if (i == assemblers.end()) return;
-      processes[w.place].handle = i->second;
-    }
-    if (!find_followers()) return;
+    // In mid-scan nobody is waited for: who is connected later is sent everything then.
+    if ((!find_processes() && !setup.resume) || !find_followers()) return;
     queue.emplace(setup.entries, options.late_window, options.budget, options.startless);
+    if (setup.resume) queue->resume(setup.from.first, setup.from.arm);
+    last_dispatch = {};
+    told_place.reset();
     news = {setup.entries, {}, {}};
     if (!following.empty()) queue->report_decided();
+    open_recording();
     if (follows()) {
       values.emplace(has_stream(options.leader));
       if (latest) values->take(latest);
@@ -92,7 +110,87 @@ struct ingester_state {
     allow();
     done = pending;
     pending.reset();
-    done->deliver(armed{options.life, 0});
+    done->deliver(armed{options.life, 0, false, {}});
+  }
+
+  /// Where the processes with workers are; false when one of them is not connected. Those of before keep what was
+  /// sent to them.
+  bool find_processes() {
+    bool all = true;
+    for (auto& w : setup.workers) {
+      if (w.place >= processes.size()) processes.resize(w.place + std::size_t{1});
+      processes[w.place].life = w.process;
+      auto i = assemblers.find(w.process);
+      processes[w.place].handle = i == assemblers.end() || w.gone ? nullptr : i->second;
+      all = all && (w.gone || i != assemblers.end());
+    }
+    return all;
+  }
+
+  // -- recording ----------------------------------------------------------------------------------------
+
+  std::filesystem::path recording_path() const {
+    return std::filesystem::path(options.recording) /
+           fmt::format("{}-ingester-{}.cbors", options.stream, to_string(setup.head.scan));
+  }
+
+  /// What an ingester before this one recorded of the scan is there again.
+  void open_recording() {
+    writer.reset();
+    recorded.clear();
+    if (options.recording.empty()) return;
+    try {
+      std::filesystem::create_directories(options.recording);
+      if (setup.resume && std::filesystem::exists(recording_path())) read_recording();
+      queue->know_events(setup.events_of_stream);
+      // What is known is not written once more.
+      for (auto& [event, data] : recorded)
+        if (queue->knows_events()) queue->restore(event, data);
+      if (queue->knows_events()) recorded.clear();
+      writer.emplace(recording_path());
+      queue->record();
+    } catch (const std::exception& e) {
+      recording_trouble = e.what();
+      spdlog::error("ingester {}: not recorded: {}", options.stream, e.what());
+    }
+  }
+
+  void read_recording() {
+    dump_reader reader(mapped_file::open(recording_path()));
+    std::size_t end = 0;
+    while (auto item = reader.next()) {
+      end = item->end_offset;
+      for (auto& stream : item->streams)
+        if (stream.name == options.stream) recorded.insert_or_assign(event_number(item->event), stream.data);
+    }
+    spdlog::info("ingester {}: took up a recording of {} events", options.stream, recorded.size());
+    // What is cut off within an item would hide what is written behind it.
+    if (!reader.cut_off().empty()) std::filesystem::resize_file(recording_path(), end);
+  }
+
+  void restore_from_recording(const event_run& events) {
+    if (recorded.empty()) return;
+    for (std::uint32_t i = 0; i < events.count; ++i)
+      if (auto found = recorded.find(events.at(i)); found != recorded.end()) {
+        queue->restore(found->first, found->second);
+        recorded.erase(found);
+      }
+  }
+
+  void write_recording() {
+    auto list = queue->take_recordable();
+    if (!writer || list.empty()) return;
+    try {
+      for (auto& [event, data] : list) {
+        dump_stream one{options.stream, data};
+        writer->append(event.value, {&one, 1}, static_cast<double>(options.around.wall()) * 1e-9);
+      }
+      writer->flush();
+      recording_trouble.clear();
+    } catch (const std::exception& e) {
+      if (recording_trouble.empty()) spdlog::error("ingester {}: {}", options.stream, e.what());
+      recording_trouble = e.what();
+    }
   }
 
   void arm_source() {
@@ -131,21 +229,30 @@ struct ingester_state {
   }
 
   void take(const assignments& m) {
-    if (!is_current(m.head)) return;
+    // One that lies behind a hole comes again when the controller has asked where we stand.
+    if (!is_current(m.head) || m.previous != last_dispatch) return;
+    last_dispatch = m.dispatch;
+    for (auto place : m.gone) {
+      queue->drop_process(place);
+      if (place < processes.size()) processes[place].handle = nullptr;
+    }
     for (auto& run : m.runs) {
       queue->assign(run, m.dispatch);
+      restore_from_recording(run.events);
       if (values) values->assign(run);
       if (!following.empty()) news.runs.push_back(run);
     }
+    for (auto& run : m.repeats) queue->repeat(run);
     give_values();
     pass_on();
+    self->send(controller, taken{head(), setup.stream, last_dispatch});
   }
 
   void take(const forget& m) {
     if (!is_current(m.head)) return;
     for (auto& range : m.events) queue->forget(range);
     if (queue->held_bytes() < options.budget.retain / 2) pressed = false;
-    allow();
+    pass_on();
   }
 
   // -- software-triggered streams -----------------------------------------------------------------------
@@ -212,6 +319,8 @@ struct ingester_state {
     last_scan = {};
     add_queue(last_scan);
     queue.reset();
+    writer.reset();
+    recorded.clear();
     values.reset();
     leads = false;
   }
@@ -227,6 +336,8 @@ struct ingester_state {
   void pass_on() {
     if (!queue) return;
     lead();
+    tell_place();
+    write_recording();
     for (auto process : queue->ready_processes()) {
       auto& entries = queue->outgoing(process);
       send_in_pieces(process, entries);
@@ -240,7 +351,17 @@ struct ingester_state {
     allow();
   }
 
+  /// Who takes the stream up after us has to know where its arm lies.
+  void tell_place() {
+    auto place = queue->tracker().place();
+    if (!place || place == told_place) return;
+    told_place = place;
+    self->send(controller, stream_began{head(), setup.stream, *place});
+  }
+
   void send_in_pieces(process_index process, std::vector<outgoing_entry>& entries) {
+    // Who is not connected gets everything again when it is, unless it is given up before.
+    if (process >= processes.size() || !processes[process].handle) return;
     auto& to = processes[process];
     for (auto first = entries.begin(); first != entries.end();) {
       std::size_t bytes = 0;
@@ -248,7 +369,7 @@ struct ingester_state {
       do bytes += last->data.bytes();
       while (++last != entries.end() && bytes + last->data.bytes() <= largest_message &&
              static_cast<std::size_t>(last - first) < most_entries);
-      partial_events m{head(), setup.stream, to.sequence++, {}};
+      partial_events m{head(), to.life, setup.stream, to.connection, to.sequence++, {}};
       m.entries.assign(std::make_move_iterator(first), std::make_move_iterator(last));
       self->send(to.handle, std::move(m));
       first = last;
@@ -270,11 +391,28 @@ struct ingester_state {
     if (peer.assembler) assemblers[peer.life] = peer.assembler;
     for (auto& ingester : peer.ingesters) ingesters.emplace(peer.life, ingester);
     begin_if_connected();
+    if (queue && peer.assembler) connect_again();
+  }
+
+  /// Who is connected now and was not gets what was sent meanwhile, or was on the way when the connection was lost.
+  void connect_again() {
+    std::vector<bool> was(processes.size());
+    for (std::size_t p = 0; p < was.size(); ++p) was[p] = bool(processes[p].handle);
+    find_processes();
+    for (process_index p = 0; p < processes.size(); ++p) {
+      if (!processes[p].handle || (p < was.size() && was[p])) continue;
+      ++processes[p].connection;
+      processes[p].sequence = 0;
+      queue->send_again(p);
+    }
+    pass_on();
   }
 
   void miss(incarnation life) {
     assemblers.erase(life);
     ingesters.erase(life);
+    for (auto& process : processes)
+      if (process.life == life) process.handle = nullptr;
   }
 
   void look_at_time() {
@@ -321,6 +459,7 @@ struct ingester_state {
                 {"packets_per_second", packet_rate},
                 {"bytes_per_second", byte_rate}};
     if (!in.error.empty()) m.set("error", in.error);
+    if (!recording_trouble.empty()) m.set("recording_error", recording_trouble);
     m.set("state", state_text(in));
     if (queue)
       add_queue(m);
@@ -349,6 +488,9 @@ struct ingester_state {
       faults.set(name_of(static_cast<packet_fault>(f)), queue->faults(static_cast<packet_fault>(f)));
     m.set("entries", setup.entries).set("verdicts", std::move(verdicts)).set("faults", std::move(faults));
     m.set("received_bytes", queue->received_bytes()).set("held_bytes", queue->held_bytes());
+    m.set("budget_bytes", options.budget.retain);
+    m.set("fill", static_cast<double>(queue->held_bytes()) /
+                      static_cast<double>(std::max<std::uint64_t>(options.budget.retain, 1)));
     m.set("discarded", queue->discarded());
     if (tracker.last_number()) m.set("last_number", *tracker.last_number());
     if (tracker.series()) m.set("series", *tracker.series());
@@ -358,8 +500,10 @@ struct ingester_state {
   // -- state --------------------------------------------------------------------------------------------
 
   struct process {
-    caf::actor handle;
-    std::uint64_t sequence = 0; ///< of the next message to it
+    caf::actor handle; ///< null: it is not connected, or gone
+    incarnation life;
+    std::uint32_t connection = 0;
+    std::uint64_t sequence = 0; ///< of the next message on that connection
   };
 
   ingester_actor* self;
@@ -375,6 +519,14 @@ struct ingester_state {
   arm setup;
   std::optional<stream_queue> queue;
   std::vector<process> processes;
+  /// The last message of assignments.
+  dispatch_id last_dispatch;
+  /// Where its arm lies, as far as the controller was told.
+  std::optional<arm_place> told_place;
+  std::optional<dump_writer> writer;
+  /// What was recorded before and is not assigned yet.
+  std::map<event_number, stream_data> recorded;
+  std::string recording_trouble;
   /// Of a software-triggered stream: the latest value, and which events it goes to.
   stream_data latest;
   std::optional<value_follower> values;

@@ -32,6 +32,7 @@ struct ingester_options {
   incarnation life;
   surroundings around;
   std::function<std::unique_ptr<source>()> make_source;
+  std::string recording; ///< folder where its streams are recorded; empty: they are not
 };
 
 caf::actor spawn_ingester(caf::actor_system& system, ingester_options options);

@@ -22,7 +22,7 @@ namespace {
 
 /// How soon a process that could not be reached is tried again.
 constexpr auto redial = std::chrono::milliseconds(200);
-constexpr auto answer_timeout = std::chrono::seconds(5);
+constexpr auto answer_timeout = std::chrono::seconds(2);
 /// How often a wait for the controller is mentioned.
 constexpr int dials_per_mention = 25;
 
@@ -46,8 +46,32 @@ struct member_state {
         },
         [this](const member_info& peer) { return link(peer); },
         [this](const roster& m) { connect_to(m); },
+        [this](const renew&) { start_anew(); },
+        [this](const departed& m) { report_unreachable(m.life); },
+        [this](const unreachable& m) {
+          if (options.controller) self->send(options.controller, m);
+        },
+        [this](tick_atom) { give_sign_of_life(); },
+        [this](tick_atom, std::uint64_t life) { heard[incarnation(life)] = options.steady(); },
         [this](status_atom) { return status(); },
     };
+  }
+
+  /// CAF misses who is silent, but does not say whether that was it. Only the log needs to know.
+  void give_sign_of_life() {
+    if (!options.steady) return;
+    for (auto& [life, peer] : peers) self->send(peer.member, tick_atom::value, options.self.life.value);
+    self->delayed_send(self, options.heartbeat, tick_atom::value);
+  }
+
+  std::string how_lost(incarnation life) {
+    auto i = heard.find(life);
+    if (i == heard.end() || !options.steady) return {};
+    auto silent = std::chrono::nanoseconds(options.steady() - i->second);
+    heard.erase(i);
+    if (silent < 3 * options.heartbeat) return ": its connection was closed, so its process has probably ended";
+    return fmt::format(": it was silent for {:.1f} s, so it is frozen or cut off",
+                       std::chrono::duration<double>(silent).count());
   }
 
   // -- joining ------------------------------------------------------------------------------------------
@@ -55,6 +79,7 @@ struct member_state {
   void announce(const std::string& address) {
     options.self.member = self;
     options.self.address = address;
+    give_sign_of_life();
     tell_own(options.self);
     if (options.controller)
       self->send(options.controller, options.self);
@@ -70,6 +95,7 @@ struct member_state {
     for (auto& ingester : options.self.ingesters) tell(ingester.handle);
     for (auto& worker : options.self.workers) tell(worker.handle);
     tell(options.self.assembler);
+    tell(options.self.reducer);
   }
 
   void dial_controller() {
@@ -77,7 +103,7 @@ struct member_state {
       spdlog::info("joining the controller at {}:{}{}", options.join_host, options.join_port,
                    dials > 1 ? ": not there yet" : "");
     connect(
-        options.join_host, options.join_port, [this](const caf::actor& peer) { greet(peer, true); },
+        options.join_host, options.join_port, [this](const caf::actor& peer) { greet(peer, {}); },
         [this] { self->delayed_send(self, redial, dial_atom::value); });
   }
 
@@ -87,7 +113,14 @@ struct member_state {
     auto connector = options.connector
                          ? options.connector
                          : caf::actor_cast<caf::actor>(self->system().middleman().actor_handle());
-    self->request(connector, answer_timeout, caf::connect_atom::value, host, port)
+    host_and_port to{host, port};
+    try {
+      if (options.route) to = options.route(host, port);
+    } catch (const std::exception& e) {
+      spdlog::warn("cannot connect to {}:{}: {}", host, port, e.what());
+      return not_reached();
+    }
+    self->request(connector, answer_timeout, caf::connect_atom::value, to.host, to.port)
         .then(
             [=](const caf::node_id&, const caf::strong_actor_ptr& found, const std::set<std::string>&) {
               found ? reached(caf::actor_cast<caf::actor>(found)) : not_reached();
@@ -96,16 +129,17 @@ struct member_state {
   }
 
   /// Plain texts come first: a process of another version may not understand anything else.
-  void greet(const caf::actor& peer, bool to_controller) {
+  void greet(const caf::actor& peer, incarnation life) {
+    bool to_controller = life == incarnation();
     self->request(peer, answer_timeout, hello_atom::value, options.version, options.system)
-        .then([=, this](hello_atom) { introduce(peer, to_controller); },
+        .then([=, this](hello_atom) { introduce(peer, life); },
               [=, this](const caf::error& e) {
                 if (code_of(e) == ec::refused && to_controller) {
                   options.refused(text_of(e));
                   return;
                 }
                 spdlog::warn("a process does not take our greeting: {}", text_of(e));
-                if (to_controller) self->delayed_send(self, redial, dial_atom::value);
+                dial_again(life);
               });
   }
 
@@ -124,13 +158,21 @@ struct member_state {
     return make_error(ec::refused, std::move(text));
   }
 
-  void introduce(const caf::actor& peer, bool to_controller) {
+  void introduce(const caf::actor& peer, incarnation life) {
     self->request(peer, answer_timeout, options.self)
-        .then([=, this](const member_info& m) { accept(m, to_controller); },
+        .then([=, this](const member_info& m) { accept(m, life == incarnation()); },
               [=, this](const caf::error& e) {
                 spdlog::warn("a process does not answer: {}", text_of(e));
-                if (to_controller) self->delayed_send(self, redial, dial_atom::value);
+                dial_again(life);
               });
+  }
+
+  /// A process by its incarnation; the controller's without one.
+  void dial_again(incarnation life) {
+    if (life == incarnation())
+      self->delayed_send(self, redial, dial_atom::value);
+    else
+      self->delayed_send(self, redial, dial_atom::value, life.value);
   }
 
   void accept(const member_info& m, bool is_controller) {
@@ -152,10 +194,47 @@ struct member_state {
   }
 
   void know(const member_info& peer) {
-    self->monitor(peer.member);
+    // One that was given up goes on under another name.
+    for (auto& [life, known] : peers)
+      if (known.member == peer.member && life != peer.life) {
+        auto old = life;
+        self->demonitor(known.member);
+        peers.erase(old);
+        forget_peer(old);
+        break;
+      }
+    if (!peers.contains(peer.life)) self->monitor(peer.member);
     peers[peer.life] = peer;
     dialling.erase(peer.life);
     tell_own(peer);
+  }
+
+  /// It was lost a while ago and has not come back, while the controller still has it on its roster.
+  void report_unreachable(incarnation life) {
+    if (peers.contains(life) || !on_roster.contains(life)) return;
+    if (auto i = peers.find(controller_life); i != peers.end())
+      self->send(i->second.member, unreachable{options.self.life, life});
+  }
+
+  /// We were given up: what we had is somebody else's now, and nothing of it counts any more. We go on as another
+  /// process, and tell everybody.
+  void start_anew() {
+    incarnation life;
+    while (life.value == 0) life = incarnation(options.random());
+    spdlog::warn("this process was given up, as it could not be reached: it starts anew");
+    options.self.life = life;
+    auto tell = [&](const caf::actor& to) {
+      if (to) self->send(to, renew{life});
+    };
+    for (auto& ingester : options.self.ingesters) tell(ingester.handle);
+    for (auto& worker : options.self.workers) tell(worker.handle);
+    tell(options.self.assembler);
+    tell(options.self.reducer);
+    tell_own(options.self);
+    for (auto& [peer_life, peer] : peers)
+      self->request(peer.member, answer_timeout, options.self)
+          .then([](const member_info&) {}, [](const caf::error&) {});
+    if (options.controller) self->send(options.controller, options.self);
   }
 
   // -- peers --------------------------------------------------------------------------------------------
@@ -171,6 +250,8 @@ struct member_state {
   /// Ingesters talk to worker processes and to each other, worker processes to the reducer. Of two processes,
   /// the one with the smaller incarnation dials, so that there is one connection per pair.
   void connect_to(const roster& m) {
+    on_roster.clear();
+    for (auto& entry : m.members) on_roster.insert(entry.life);
     for (auto& entry : m.members) {
       bool ours = (!options.self.ingesters.empty() && (entry.works || entry.ingests)) ||
                   (!options.self.workers.empty() && entry.reduces);
@@ -187,7 +268,7 @@ struct member_state {
 
   void dial(incarnation life) {
     auto i = addresses.find(life);
-    if (i == addresses.end() || !dialling.contains(life)) {
+    if (i == addresses.end() || !dialling.contains(life) || peers.contains(life)) {
       dialling.erase(life);
       return;
     }
@@ -195,7 +276,7 @@ struct member_state {
     auto colon = address.rfind(':');
     auto port = static_cast<std::uint16_t>(std::stoul(address.substr(colon + 1)));
     connect(
-        address.substr(0, colon), port, [this](const caf::actor& peer) { greet(peer, false); },
+        address.substr(0, colon), port, [this, life](const caf::actor& peer) { greet(peer, life); },
         [this, life] { self->delayed_send(self, redial, dial_atom::value, life.value); });
   }
 
@@ -203,12 +284,14 @@ struct member_state {
     for (auto i = peers.begin(); i != peers.end(); ++i) {
       if (i->second.member.address() != m.source) continue;
       auto life = i->first;
-      spdlog::warn("lost {}", i->second.name);
+      spdlog::warn("lost {}{}", i->second.name, how_lost(life));
       peers.erase(i);
       forget_peer(life);
       // Only the link may be gone: the process is dialled until the roster lacks it.
       if (addresses.contains(life) && dialling.insert(life).second)
         self->delayed_send(self, redial, dial_atom::value, life.value);
+      if (controller_life != incarnation() && life != controller_life)
+        self->delayed_send(self, options.timeout, departed{life});
       return;
     }
   }
@@ -220,6 +303,7 @@ struct member_state {
     for (auto& ingester : options.self.ingesters) tell(ingester.handle);
     for (auto& worker : options.self.workers) tell(worker.handle);
     tell(options.self.assembler);
+    tell(options.self.reducer);
     tell(options.controller);
     if (options.controller) send_roster();
     if (life == controller_life) {
@@ -244,6 +328,10 @@ struct member_state {
   /// Where those are that we must connect to.
   std::map<incarnation, roster::entry> addresses;
   std::set<incarnation> dialling;
+  /// Who the controller says is there.
+  std::set<incarnation> on_roster;
+  /// When there was the last sign of life.
+  std::map<incarnation, std::int64_t> heard;
   /// The process that we joined.
   incarnation controller_life;
   int dials = 0;

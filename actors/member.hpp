@@ -4,12 +4,14 @@
 
 #include <caf/actor.hpp>
 #include <caf/fwd.hpp>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
 
 #include "actors/messages.hpp"
 #include "model/ids.hpp"
+#include "runtime/quantities.hpp"
 
 namespace dtranspose {
 
@@ -21,6 +23,13 @@ struct member_options {
   std::string join_host; ///< where the process with the controller is, without one of its own
   std::uint16_t join_port = 0;
   caf::actor connector; ///< connects to other processes as CAF's middleman does; null: that one
+  std::function<std::uint64_t()> random; ///< makes it somebody else when it was given up
+  std::chrono::nanoseconds heartbeat = std::chrono::seconds(1); ///< between two signs of life
+  std::function<std::int64_t()> steady;                         ///< ns; empty: no signs of life are given
+  /// How long two processes that the controller reaches may fail to reach each other.
+  std::chrono::nanoseconds timeout = std::chrono::seconds(5);
+  /// Where to connect to reach a host and port, e.g. through a tunnel; empty: there.
+  std::function<host_and_port(const std::string&, std::uint16_t)> route;
   /// Called when a peer refuses us for good: there is no use in going on.
   std::function<void(const std::string&)> refused;
 };

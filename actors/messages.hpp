@@ -74,12 +74,20 @@ struct departed {
 
 // -- the scan -----------------------------------------------------------------------------------------
 
-/// controller -> reducer, workers, assemblers, ingesters, in this order; each answers `armed` or an error.
+/// controller -> reducer, workers, assemblers, ingesters, in this order; each answers `armed` or an error. With
+/// `resume` for a scan that is running: who knows it goes on with what it has, takes the list of workers as it is now
+/// and says where it stands; an ingester or a reducer that does not know it takes it up.
 struct arm {
   struct worker_place {
     std::string name;
     incarnation process;
     process_index place = 0; ///< of its process among those with workers
+    bool gone = false;       ///< fenced: nothing of it counts any more
+  };
+  /// Where an ingester takes a stream up.
+  struct stream_place {
+    stream_position first; ///< entries before it are over
+    arm_place arm;
   };
 
   message_head head;
@@ -92,31 +100,86 @@ struct arm {
   worker_index worker;       ///< of the receiver, if it is a worker
   stream_index stream;       ///< of the receiver, if it is an ingester
   std::uint64_t entries = 0; ///< of that stream
+  std::vector<event_run> events_of_stream; ///< of those entries, where they are few runs
+  bool resume = false;
+  stream_place from; ///< with `resume`, if it is an ingester
 };
 
 struct armed {
   incarnation from;
   std::uint64_t credit = 0; ///< events that each worker of an assembler may be given to begin with
+  bool known = false;       ///< with `resume`: it was armed for the scan already
+  dispatch_id taken;        ///< with `resume`: the last `assignments` or `dispatches` that it has
 };
 
-/// controller -> ingester: what to do with frames of a stretch of events.
+/// controller -> ingester: what to do with frames of a stretch of events. `previous` is the one before it to the same
+/// ingester: who lacks that one waits until the controller has asked where it stands.
 struct assignments {
   message_head head;
-  dispatch_id dispatch;
+  dispatch_id previous, dispatch;
   std::vector<stream_run> runs;
+  std::vector<repeat_run> repeats;
+  std::vector<process_index> gone; ///< places that get nothing any more
+};
+
+/// ingester -> controller: what it has got so far need not be kept for it.
+struct taken {
+  message_head head;
+  stream_index stream;
+  dispatch_id dispatch;
 };
 
 /// controller -> assembler: what its workers will get of the same stretch.
 struct dispatches {
   message_head head;
-  dispatch_id dispatch;
+  dispatch_id previous, dispatch;
   std::vector<worker_run> runs;
 };
 
-/// ingester -> assembler: frames, or tombstones, of events. Numbered without a hole per pair and scan.
-struct partial_events {
+/// ingester -> controller: where the arm lies that has begun, for who may have to take the stream up.
+struct stream_began {
   message_head head;
   stream_index stream;
+  arm_place arm;
+};
+
+/// controller -> reducer: nothing of these workers counts from now on. Answered with true once that is written
+/// down and everything that ended before has been committed.
+struct fence {
+  message_head head;
+  std::vector<worker_index> workers;
+};
+
+/// reducer -> worker, assembler: has everything before this one; send what you keep from there on.
+struct resend {
+  message_head head;
+  std::uint64_t next = 0;
+};
+
+/// process with workers -> controller: that worker is lost with the event that it was at.
+struct obituary {
+  message_head head;
+  worker_index worker;
+  std::vector<event_number> suspects; ///< one of them did it; none: nobody can tell
+  std::string cause;
+};
+
+/// member -> the controller's member -> controller: two processes that have tried for a while cannot reach each other.
+struct unreachable {
+  incarnation from, to;
+};
+
+/// controller -> member: the process was given up. member -> its own actors: the process goes on as another one, as it was given up. Who works starts anew.
+struct renew {
+  incarnation life;
+};
+
+/// ingester -> assembler: frames, or tombstones, of events. Numbered without a hole per pair and connection.
+struct partial_events {
+  message_head head;
+  incarnation to; ///< of its process: what was meant for an earlier one is not heeded
+  stream_index stream;
+  std::uint32_t connection = 0; ///< counts those of the pair
   std::uint64_t sequence = 0;
   std::vector<outgoing_entry> entries;
 };
@@ -142,8 +205,16 @@ struct results {
   mapped_batch mapped;
 };
 
-/// assembler -> reducer: slots that are given up, as data for them is missing.
+/// assembler -> reducer: slots that are given up, as data for them is missing. Numbered without a hole per process
+/// and scan.
 struct closes {
+  message_head head;
+  std::uint64_t sequence = 0;
+  std::vector<unmappable> slots;
+};
+
+/// controller -> reducer: slots that it gives up; answered with true when they have ended.
+struct give_up {
   message_head head;
   std::vector<unmappable> slots;
 };
@@ -160,7 +231,7 @@ struct commits {
   std::vector<ended_slots> slots;
 };
 
-/// reducer -> worker: results up to this one need not be kept.
+/// reducer -> worker, assembler: results or closes up to this one need not be kept.
 struct accepted {
   message_head head;
   std::uint64_t sequence = 0;
@@ -273,12 +344,14 @@ struct received {
 struct events {
   scan_id scan;
   generation gen;
+  incarnation life; ///< of their process: those of an earlier one are not heeded
   std::shared_ptr<const joined_batch> batch;
 };
 
 /// worker -> assembler.
 struct processed {
   scan_id scan;
+  incarnation life;
   worker_index worker;
   std::uint64_t count = 0, busy = 0, bytes = 0; ///< events, ns, bytes of their frames
 };
@@ -299,20 +372,29 @@ DTRANSPOSE_INSPECT(member_info, x.life, x.name, x.address, x.member, x.assembler
 DTRANSPOSE_INSPECT(roster::entry, x.life, x.name, x.address, x.ingests, x.works, x.reduces)
 DTRANSPOSE_INSPECT(roster, x.members)
 DTRANSPOSE_INSPECT(departed, x.life)
-DTRANSPOSE_INSPECT(arm::worker_place, x.name, x.process, x.place)
+DTRANSPOSE_INSPECT(arm::worker_place, x.name, x.process, x.place, x.gone)
+DTRANSPOSE_INSPECT(arm::stream_place, x.first, x.arm)
 DTRANSPOSE_INSPECT(arm, x.head, x.events, x.streams, x.workers, x.analysis, x.parameters, x.version, x.worker,
-                   x.stream, x.entries)
-DTRANSPOSE_INSPECT(armed, x.from, x.credit)
-DTRANSPOSE_INSPECT(assignments, x.head, x.dispatch, x.runs)
-DTRANSPOSE_INSPECT(dispatches, x.head, x.dispatch, x.runs)
-DTRANSPOSE_INSPECT(partial_events, x.head, x.stream, x.sequence, x.entries)
+                   x.stream, x.entries, x.events_of_stream, x.resume, x.from)
+DTRANSPOSE_INSPECT(armed, x.from, x.credit, x.known, x.taken)
+DTRANSPOSE_INSPECT(assignments, x.head, x.previous, x.dispatch, x.runs, x.repeats, x.gone)
+DTRANSPOSE_INSPECT(taken, x.head, x.stream, x.dispatch)
+DTRANSPOSE_INSPECT(dispatches, x.head, x.previous, x.dispatch, x.runs)
+DTRANSPOSE_INSPECT(stream_began, x.head, x.stream, x.arm)
+DTRANSPOSE_INSPECT(fence, x.head, x.workers)
+DTRANSPOSE_INSPECT(resend, x.head, x.next)
+DTRANSPOSE_INSPECT(obituary, x.head, x.worker, x.suspects, x.cause)
+DTRANSPOSE_INSPECT(renew, x.life)
+DTRANSPOSE_INSPECT(unreachable, x.from, x.to)
+DTRANSPOSE_INSPECT(partial_events, x.head, x.to, x.stream, x.connection, x.sequence, x.entries)
 DTRANSPOSE_INSPECT(credit::worker, x.index, x.granted, x.processed, x.busy)
 DTRANSPOSE_INSPECT(credit, x.head, x.workers)
 DTRANSPOSE_INSPECT(mapped_batch::result, x.slots, x.more, x.content, x.flushed)
 DTRANSPOSE_INSPECT(mapped_batch::failure, x.slots, x.cause)
 DTRANSPOSE_INSPECT(mapped_batch, x.mapped, x.empty, x.failed)
 DTRANSPOSE_INSPECT(results, x.head, x.worker, x.sequence, x.version, x.mapped)
-DTRANSPOSE_INSPECT(closes, x.head, x.slots)
+DTRANSPOSE_INSPECT(closes, x.head, x.sequence, x.slots)
+DTRANSPOSE_INSPECT(give_up, x.head, x.slots)
 DTRANSPOSE_INSPECT(remarks, x.head, x.slots)
 DTRANSPOSE_INSPECT(ended_slots, x.slots, x.how, x.cause)
 DTRANSPOSE_INSPECT(commits, x.head, x.slots)
@@ -370,6 +452,14 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::value))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::keep_ledger))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::led))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::taken))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::give_up))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::stream_began))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::fence))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::resend))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::obituary))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::renew))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::unreachable))
 
   // Bare verbs; each but `tick` and `dial` is a request.
   CAF_ADD_ATOM(dtranspose, dtranspose, hello_atom, "hello")       // member -> member, version, system: the same back

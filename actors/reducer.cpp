@@ -1,14 +1,18 @@
 #include "actors/reducer.hpp"
 
 #include <caf/actor_system.hpp>
+#include <caf/binary_deserializer.hpp>
+#include <caf/binary_serializer.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "actors/conduct.hpp"
 #include "actors/messages.hpp"
@@ -23,6 +27,16 @@ namespace dtranspose {
 
 namespace {
 
+/// How soon a full disk is tried again.
+constexpr auto retry_interval = std::chrono::milliseconds(500);
+/// Entries of one message that tells a controller what has ended.
+constexpr std::size_t most_ended_per_message = 4096;
+/// So many bytes of results are put on disk for good at once, however short they have waited.
+constexpr std::size_t most_unsynced = 64 << 20;
+
+/// What the records of its journal are.
+enum class record : std::uint8_t { scan = 1, results = 2, closes = 3, fence = 4, done = 5, given_up = 6 };
+
 struct reducer_state;
 using reducer_actor = caf::stateful_actor<reducer_state>;
 
@@ -36,14 +50,18 @@ struct reducer_state {
     return {
         [this](const results& m) { fold(m); },
         [this](const closes& m) { close(m); },
+        [this](const dtranspose::give_up& m) { return end_slots(m); },
+        [this](const fence& m) { return shut_out(m); },
         [this](const arm& m) { return start(m); },
         [this](const seal& m) { return close_fold(m); },
         [this](const finish_scan& m) { return finish(m); },
         [this](const keep_ledger& m) { return keep(m); },
         [this](const disarm& m) { end(m); },
         [this](tick_atom, std::uint64_t armed) { tick(armed); },
-        [](const member_info&) {},
-        [](const departed&) {},
+        [this](tick_atom) { sync_due(); },
+        [this](const member_info& peer) { meet(peer); },
+        [this](const departed& m) { peers.erase(m.life); },
+        [this](const renew& m) { options.life = m.life; },
         [this](status_atom) { return status(); },
     };
   }
@@ -51,14 +69,31 @@ struct reducer_state {
   // -- the scan -----------------------------------------------------------------------------------------
 
   caf::result<armed> start(const arm& m) {
+    if (m.resume) return take_up(m);
     give_up();
+    remove_records();
+    auto e = begin(m, true);
+    if (e) return e;
+    controller = caf::actor_cast<caf::actor>(self->current_sender());
+    self->send(self, tick_atom::value, ++arming);
+    return armed{options.life, 0};
+  }
+
+  /// Gets ready to fold; with `fresh` into a new journal.
+  caf::error begin(const arm& m, bool fresh) {
     try {
       auto analysis = load_analysis(m.analysis);
       auto settings = complete_parameters(*analysis, m.parameters);
       auto described = analysis->describe_results(settings);
-      records = options.make_journal();
-      if (!options.output.empty()) open_file(m, std::move(described));
-      host.emplace(analysis->make_reducer(settings), settings, *records, row_sink());
+      setup = m;
+      if (fresh && options.journals) {
+        records = options.journals->open(journal_name(m.head.scan), {});
+        note(record::scan, m);
+        records->sync();
+      }
+      if (!options.output.empty()) open_file(m, std::move(described), !fresh);
+      host.emplace(analysis->make_reducer(settings), settings, row_sink());
+      host->folds_again = options.folds_again;
       code = std::move(analysis);
     } catch (const std::exception& e) {
       give_up();
@@ -67,14 +102,130 @@ struct reducer_state {
       give_up();
       return make_error(ec::bad_analysis, "reducer: unknown exception");
     }
-    setup = m;
-    controller = caf::actor_cast<caf::actor>(self->current_sender());
     received.clear();
+    received_closes.clear();
+    fenced.clear();
     sealed = false;
-    file_trouble.clear();
     timer_trouble.clear();
-    self->send(self, tick_atom::value, ++arming);
-    return armed{options.life, 0};
+    report.reset();
+    pending = {};
+    return {};
+  }
+
+  /// The controller was away, or this process was.
+  caf::result<armed> take_up(const arm& m) {
+    controller = caf::actor_cast<caf::actor>(self->current_sender());
+    bool known = m.head.scan == setup.head.scan && (host || report);
+    if (!known)
+      if (auto e = restore(m)) return e;
+    setup.workers = m.workers;
+    for (std::uint32_t w = 0; w < m.workers.size(); ++w)
+      if (m.workers[w].gone) fenced.insert(worker_index(w));
+    armed answer{options.life, 0, known, {}};
+    tell_all_ended();
+    if (!host) return answer;
+    for (auto& [life, peer] : peers) ask_again(peer);
+    if (!known) self->send(self, tick_atom::value, ++arming);
+    return answer;
+  }
+
+  /// Folds once more what the journal has, into a new state and a new file.
+  caf::error restore(const arm& m) {
+    give_up();
+    records.reset();
+    if (!options.journals)
+      return make_error(ec::unavailable, "the reducer keeps no journal ([reducer] journal): what was folded is gone");
+    if (auto e = begin(m, false)) return e;
+    std::size_t folded = 0;
+    bool readable = true;
+    try {
+      records = options.journals->open(journal_name(m.head.scan), [&](auto kind, auto content) {
+        readable = readable && fold_again(static_cast<record>(kind), content);
+        ++folded;
+      });
+    } catch (const std::exception& e) {
+      give_up();
+      return make_error(ec::file_error, e.what());
+    }
+    if (folded == 0) {
+      give_up();
+      remove_records();
+      return make_error(ec::unavailable, "the reducer's journal has nothing of this scan: what was folded is gone");
+    }
+    if (!readable) {
+      give_up();
+      return make_error(ec::file_error, "the reducer's journal has a record that cannot be read");
+    }
+    pending = {};
+    if (report && file) {
+      // It had been finished: the file is there.
+      file->abandon();
+      std::error_code none;
+      std::filesystem::remove(file->partial_path(), none);
+      file.reset();
+    }
+    spdlog::info("reducer: took up scan {} with {} records of its journal", to_string(m.head.scan), folded);
+    return {};
+  }
+
+  bool fold_again(record kind, std::span<const std::byte> content) {
+    std::vector<ended_slots> ended;
+    switch (kind) {
+    case record::scan:
+      return true;
+    case record::results: {
+      results m;
+      if (!read(content, m)) return false;
+      host->fold(m.worker, m.mapped, ended);
+      received[m.worker] = m.sequence + 1;
+      return true;
+    }
+    case record::closes: {
+      closes m;
+      if (!read(content, m)) return false;
+      for (auto& slots : m.slots)
+        if (!fenced.contains(slots.worker)) host->close(slots, ended);
+      received_closes[m.head.from] = m.sequence + 1;
+      return true;
+    }
+    case record::given_up: {
+      dtranspose::give_up m;
+      if (!read(content, m)) return false;
+      for (auto& slots : m.slots) host->close(slots, ended);
+      return true;
+    }
+    case record::fence: {
+      fence m;
+      if (!read(content, m)) return false;
+      fenced.insert(m.workers.begin(), m.workers.end());
+      return true;
+    }
+    case record::done: {
+      finished_scan m;
+      if (!read(content, m)) return false;
+      report = m;
+      return true;
+    }
+    }
+    return false;
+  }
+
+  static std::string journal_name(const scan_id& scan) { return "reducer-" + to_string(scan); }
+
+  template <class T>
+  bool read(std::span<const std::byte> content, T& x) {
+    caf::binary_deserializer source(self->system(), reinterpret_cast<const char*>(content.data()), content.size());
+    return !source(x);
+  }
+
+  template <class T>
+  void note(record kind, const T& x) {
+    if (!records) return;
+    scratch.clear();
+    caf::binary_serializer sink(self->system(), scratch);
+    if (auto e = sink(const_cast<T&>(x))) throw std::runtime_error("the journal cannot take a message: " + text_of(e));
+    records->append(static_cast<std::uint8_t>(kind), std::as_bytes(std::span(scratch)));
+    unsynced += scratch.size();
   }
 
   std::filesystem::path output_of(const arm& m) const {
@@ -83,13 +234,15 @@ struct reducer_state {
     return path;
   }
 
-  void open_file(const arm& m, std::vector<result_description> described) {
-    file = std::make_unique<result_file>(result_file_options{
-        output_of(m), options.overwrite, m.events, std::move(described), [wall = options.around.wall] {
-          using std::chrono::system_clock;
-          return system_clock::time_point(
-              std::chrono::duration_cast<system_clock::duration>(std::chrono::nanoseconds(wall())));
-        }});
+  void open_file(const arm& m, std::vector<result_description> described, bool overwrite) {
+    file_trouble.clear();
+    file = std::make_unique<result_file>(
+        result_file_options{output_of(m), options.overwrite || overwrite, m.events, std::move(described),
+                            [wall = options.around.wall] {
+                              using std::chrono::system_clock;
+                              return system_clock::time_point(std::chrono::duration_cast<system_clock::duration>(
+                                  std::chrono::nanoseconds(wall())));
+                            }});
   }
 
   reducer_host::row_sink row_sink() {
@@ -99,7 +252,7 @@ struct reducer_state {
       try {
         file->write_row(event, content);
       } catch (const std::exception& e) {
-        // The fold goes on; the scan ends with this error instead of a file.
+        // The fold goes on; at the end the file is made again out of the journal, or the scan ends with this error.
         file_trouble = e.what();
         spdlog::error("reducer: {}", file_trouble);
       }
@@ -118,62 +271,227 @@ struct reducer_state {
     file.reset();
     host.reset();
     code.reset();
+    pending = {};
     if (finishing) finishing->deliver(make_error(ec::superseded, "the scan was given up"));
     finishing.reset();
   }
 
+  void remove_records() {
+    if (!records) return;
+    try {
+      records->remove();
+    } catch (const std::exception& e) {
+      spdlog::warn("reducer: {}", e.what());
+    }
+    records.reset();
+  }
+
   void end(const disarm& m) {
-    if (is_current(m.head)) give_up();
+    if (m.head.scan != setup.head.scan || m.head.gen != setup.head.gen) return;
+    give_up();
+    remove_records();
+    report.reset();
+    ended_at_finish.clear();
   }
 
   bool is_current(const message_head& head) const {
     return host && head.scan == setup.head.scan && head.gen == setup.head.gen;
   }
 
+  // -- folding ------------------------------------------------------------------------------------------
+
   void fold(const results& m) {
     if (!is_current(m.head)) return;
+    auto worker = caf::actor_cast<caf::actor>(self->current_sender());
     auto& due = received[m.worker];
-    if (m.sequence < due) return;
+    if (m.sequence < due && !options.folds_again) {
+      // It is kept and has been written down; that it was may not have been heard.
+      if (worker && due > 0) acknowledge(worker, due - 1);
+      return changed();
+    }
+    if (m.sequence > due) {
+      if (worker) self->send(worker, resend{head(), due});
+      return;
+    }
+    if (fenced.contains(m.worker)) {
+      ++rejected;
+      return;
+    }
     due = m.sequence + 1;
     if (sealed) return finish_if_all_here();
-    commits out{head(), {}};
-    host->fold(m.worker, m.mapped, out.slots);
-    if (auto worker = caf::actor_cast<caf::actor>(self->current_sender()))
-      self->send(worker, accepted{head(), m.sequence});
-    commit(std::move(out));
+    if (!noted(record::results, m)) {
+      due = m.sequence;
+      return;
+    }
+    host->fold(m.worker, m.mapped, pending.ended);
+    if (worker) acknowledge(worker, m.sequence);
+    changed();
     finish_if_all_here();
   }
 
-  /// Beside the results, under the same name with another ending.
-  caf::result<std::string> keep(const keep_ledger& m) const {
-    if (m.head.scan != setup.head.scan || options.output.empty()) return std::string();
-    auto path = output_of(setup).replace_extension(".ledger.json");
+  /// False: it cannot be written down, and the scan has failed.
+  template <class T>
+  bool noted(record kind, const T& m) {
     try {
-      write_text_file(path, m.text);
+      note(kind, m);
+      return true;
     } catch (const std::exception& e) {
-      spdlog::error("reducer: {}", e.what());
-      return make_error(ec::file_error, e.what());
+      journal_trouble = e.what();
+      spdlog::error("reducer: {}", journal_trouble);
+      self->send(controller, stalled{head(), "", journal_trouble});
+      return false;
     }
-    return path.string();
   }
 
-  bool close_fold(const seal& m) {
-    if (is_current(m.head)) sealed = true;
-    return true;
+  void acknowledge(const caf::actor& to, std::uint64_t sequence) {
+    auto& last = pending.accepted[to];
+    last = std::max(last, sequence);
   }
 
   void close(const closes& m) {
-    if (!is_current(m.head) || sealed) return;
-    commits out{head(), {}};
-    for (auto& slots : m.slots) host->close(slots, out.slots);
-    commit(std::move(out));
+    if (!is_current(m.head)) return;
+    auto sender = caf::actor_cast<caf::actor>(self->current_sender());
+    auto& due = received_closes[m.head.from];
+    if (m.sequence > due && sender) self->send(sender, resend{head(), due});
+    if (m.sequence < due && sender) acknowledge(sender, due - 1);
+    if (m.sequence < due) changed();
+    if (m.sequence != due) return;
+    due = m.sequence + 1;
+    if (sealed || !noted(record::closes, m)) return;
+    for (auto& slots : m.slots)
+      if (!fenced.contains(slots.worker)) host->close(slots, pending.ended);
+    if (sender) acknowledge(sender, m.sequence);
+    changed();
   }
 
-  void commit(commits m) {
-    if (!m.slots.empty()) self->send(controller, std::move(m));
+  caf::result<bool> end_slots(const dtranspose::give_up& m) {
+    if (!is_current(m.head)) return true;
+    if (!noted(record::given_up, m)) return make_error(ec::file_error, journal_trouble);
+    for (auto& slots : m.slots) host->close(slots, pending.ended);
+    return when_synced();
+  }
+
+  caf::result<bool> shut_out(const fence& m) {
+    if (!is_current(m.head)) return true;
+    fenced.insert(m.workers.begin(), m.workers.end());
+    if (!noted(record::fence, m)) return make_error(ec::file_error, journal_trouble);
+    return when_synced();
+  }
+
+  caf::result<bool> close_fold(const seal& m) {
+    if (!is_current(m.head)) return true;
+    sealed = true;
+    return when_synced();
+  }
+
+  // -- committing ---------------------------------------------------------------------------------------
+
+  /// Answers once everything so far is on disk and committed.
+  caf::result<bool> when_synced() {
+    auto promise = self->make_response_promise<bool>();
+    waiting.push_back(promise);
+    sync_now();
+    return promise;
+  }
+
+  /// Something is to be committed: at once without a journal, else when it is on disk.
+  void changed() {
+    if (!records) return send_pending();
+    if (unsynced >= most_unsynced || options.fsync.count() == 0) return sync_now();
+    sync_later(options.fsync);
+  }
+
+  void sync_later(std::chrono::nanoseconds delay) {
+    if (sync_scheduled) return;
+    sync_scheduled = true;
+    self->delayed_send(self, delay, tick_atom::value);
+  }
+
+  void sync_due() {
+    sync_scheduled = false;
+    sync_now();
+  }
+
+  void sync_now() {
+    if (records) {
+      try {
+        records->sync();
+        if (!journal_trouble.empty()) spdlog::info("reducer: its journal can be written again");
+        journal_trouble.clear();
+        unsynced = 0;
+      } catch (const journal_full& e) {
+        return no_room(e.what());
+      } catch (const std::exception& e) {
+        return no_room(e.what());
+      }
+    }
+    send_pending();
+    send_all_ended();
+    for (auto& promise : std::exchange(waiting, {})) promise.deliver(true);
+    finish_if_all_here();
+  }
+
+  /// Nothing is committed, so that everybody keeps what they have; the senders stop when their budgets are used up.
+  void no_room(const std::string& trouble) {
+    if (journal_trouble.empty()) spdlog::error("reducer: {}; {}", trouble, what_now());
+    journal_trouble = trouble;
+    if (options.pause_when_full) return sync_later(retry_interval);
+    for (auto& promise : std::exchange(waiting, {})) promise.deliver(make_error(ec::file_error, trouble));
+    if (controller && host) self->send(controller, stalled{head(), "", trouble});
+  }
+
+  std::string what_now() const {
+    return options.pause_when_full ? "the scan waits until there is room" : "the scan ends";
+  }
+
+  void send_pending() {
+    auto done = std::exchange(pending, {});
+    if (!done.ended.empty()) self->send(controller, commits{head(), std::move(done.ended)});
+    for (auto& [to, sequence] : done.accepted) self->send(to, accepted{head(), sequence});
+  }
+
+  /// A controller that was away knows nothing of what it was told before.
+  void tell_all_ended() {
+    all_due = true;
+    sync_now();
+  }
+
+  void send_all_ended() {
+    if (!std::exchange(all_due, false)) return;
+    auto all = host ? host->ended().all() : ended_at_finish;
+    for (std::size_t first = 0; first < all.size(); first += most_ended_per_message) {
+      auto last = std::min(all.size(), first + most_ended_per_message);
+      self->send(controller, commits{head(), {all.begin() + static_cast<std::ptrdiff_t>(first),
+                                              all.begin() + static_cast<std::ptrdiff_t>(last)}});
+    }
   }
 
   message_head head() const { return {setup.head.scan, setup.head.gen, options.life}; }
+
+  // -- peers --------------------------------------------------------------------------------------------
+
+  void meet(const member_info& peer) {
+    if (peer.workers.empty()) return;
+    peers[peer.life] = peer;
+    if (host) ask_again(peer);
+  }
+
+  /// What was on the way when a connection was lost comes again.
+  void ask_again(const member_info& peer) {
+    for (std::uint32_t w = 0; w < setup.workers.size(); ++w) {
+      if (setup.workers[w].process != peer.life) continue;
+      for (auto& worker : peer.workers)
+        if (worker.name == setup.workers[w].name) ask_again(worker.handle, received[worker_index(w)]);
+    }
+    if (peer.assembler) ask_again(peer.assembler, received_closes[peer.life]);
+    changed();
+  }
+
+  /// That it has been accepted may have been on the way as well.
+  void ask_again(const caf::actor& sender, std::uint64_t next) {
+    self->send(sender, resend{head(), next});
+    if (next > 0) acknowledge(sender, next - 1);
+  }
 
   void tick(std::uint64_t armed) {
     if (!host || armed != arming) return;
@@ -189,6 +507,7 @@ struct reducer_state {
   // -- the end ------------------------------------------------------------------------------------------
 
   caf::result<finished_scan> finish(const finish_scan& m) {
+    if (report && m.head.scan == setup.head.scan) return *report;
     if (!is_current(m.head)) return make_error(ec::superseded, "another scan is armed");
     last = m;
     finishing = self->make_response_promise<finished_scan>();
@@ -200,12 +519,40 @@ struct reducer_state {
   /// The last results of a worker may still be on their way when the controller knows that it is done.
   void finish_if_all_here() {
     if (!finishing) return;
+    if (remaking && !make_file_again()) return sync_later(retry_interval);
     for (auto& worker : last.workers)
-      if (received[worker.worker] < worker.results) return;
+      if (received[worker.worker] < worker.results && !fenced.contains(worker.worker)) return;
+    if (!pending.ended.empty() || !pending.accepted.empty()) {
+      if (journal_trouble.empty() && !sync_in_finish) {
+        sync_in_finish = true;
+        sync_now();
+        sync_in_finish = false;
+      }
+      if (!finishing) return;
+      if (!journal_trouble.empty() && options.pause_when_full) return;
+      if (!journal_trouble.empty()) {
+        finishing->deliver(make_error(ec::file_error, journal_trouble));
+        finishing.reset();
+        return give_up();
+      }
+    }
+    if (!file_trouble.empty() && may_make_again() && !make_file_again()) return sync_later(retry_interval);
     auto promise = std::exchange(finishing, {});
     try {
-      promise->deliver(close_scan());
+      auto done = close_scan();
+      report = done;
+      ended_at_finish = host->ended().all();
+      note_done(done);
+      promise->deliver(std::move(done));
     } catch (const std::exception& e) {
+      if (records && options.pause_when_full && file) {
+        // The disk may be full: the file is made again when there is room.
+        spdlog::error("reducer: {}; {}", e.what(), what_now());
+        file_trouble = e.what();
+        remaking = true;
+        finishing = std::move(promise);
+        return sync_later(retry_interval);
+      }
       promise->deliver(make_error(ec::file_error, e.what()));
     } catch (...) {
       promise->deliver(make_error(ec::bad_analysis, "reducer: unknown exception"));
@@ -213,27 +560,83 @@ struct reducer_state {
     give_up();
   }
 
+  /// If this cannot be written, a reducer that is started again now finishes once more.
+  void note_done(const finished_scan& done) {
+    try {
+      note(record::done, done);
+      if (records) records->sync();
+    } catch (const std::exception& e) {
+      spdlog::warn("reducer: {}", e.what());
+    }
+  }
+
+  bool may_make_again() const { return records && options.pause_when_full; }
+
+  /// What could not be written is written anew out of the journal; false while that does not work either.
+  bool make_file_again() {
+    remaking = true;
+    auto kept = std::exchange(finishing, {});
+    auto ending = last;
+    auto was = setup;
+    auto out = std::exchange(fenced, {});
+    file.reset();
+    host.reset();
+    bool fine = false;
+    try {
+      records.reset();
+      fine = !restore(was) && file_trouble.empty();
+    } catch (const std::exception&) {
+    }
+    setup.workers = was.workers;
+    fenced.insert(out.begin(), out.end());
+    finishing = std::move(kept);
+    last = std::move(ending);
+    remaking = !fine;
+    if (fine) return true;
+    if (file_trouble.empty())
+      file_trouble = "its output file cannot be written";
+    return false;
+  }
+
   finished_scan close_scan() {
     host->finish();
-    finished_scan report;
-    report.duplicates = host->duplicates();
+    finished_scan done;
+    done.duplicates = host->duplicates();
     for (auto& worker : last.workers)
-      if (!worker.complaint.empty())
-        report.complaints.push_back(
+      if (received[worker.worker] < worker.results)
+        done.complaints.push_back(fmt::format("{}: what it gave at the end is lost, as it is gone",
+                                              setup.workers[worker.worker.value].name));
+      else if (!worker.complaint.empty())
+        done.complaints.push_back(
             fmt::format("{}: finish: {}", setup.workers[worker.worker.value].name, worker.complaint));
-    if (!timer_trouble.empty()) report.complaints.push_back(timer_trouble);
-    if (!file) return report;
+    if (!timer_trouble.empty()) done.complaints.push_back(timer_trouble);
+    if (!file) return done;
     if (!file_trouble.empty()) throw std::runtime_error(file_trouble);
     file->finish(host->published());
-    for (auto& complaint : file->complaints()) report.complaints.push_back(complaint);
-    report.output = file->path().string();
+    for (auto& complaint : file->complaints()) done.complaints.push_back(complaint);
+    done.output = file->path().string();
     file.reset();
-    return report;
+    return done;
+  }
+
+  /// Beside the results, under the same name with another ending.
+  caf::result<std::string> keep(const keep_ledger& m) const {
+    if (m.head.scan != setup.head.scan || options.output.empty()) return std::string();
+    auto path = output_of(setup).replace_extension(".ledger.json");
+    try {
+      write_text_file(path, m.text);
+    } catch (const std::exception& e) {
+      spdlog::error("reducer: {}", e.what());
+      return make_error(ec::file_error, e.what());
+    }
+    return path.string();
   }
 
   value status() {
     value_map m{{"armed", host.has_value()}, {"output", file ? file->path().string() : std::string()}};
-    if (!file_trouble.empty()) m.set("error", file_trouble);
+    auto& trouble = journal_trouble.empty() ? file_trouble : journal_trouble;
+    if (!trouble.empty()) m.set("error", trouble);
+    m.set("journal", records != nullptr).set("unsynced_bytes", unsynced).set("rejected", rejected);
     if (host)
       m.set("folded", host->folded())
           .set("duplicates", host->duplicates())
@@ -243,22 +646,46 @@ struct reducer_state {
 
   // -- state --------------------------------------------------------------------------------------------
 
+  /// What is folded and not committed: it is not on disk yet.
+  struct uncommitted {
+    std::vector<ended_slots> ended;
+    std::map<caf::actor, std::uint64_t> accepted;
+  };
+
   reducer_actor* self;
   reducer_options options;
   caf::actor controller;
   arm setup;
+  /// Processes with workers that are connected.
+  std::map<incarnation, member_info> peers;
   /// Outlives the parts that were made by it.
   std::shared_ptr<const analysis> code;
   std::unique_ptr<journal> records;
+  std::vector<char> scratch;
+  std::size_t unsynced = 0; ///< bytes
+  bool sync_scheduled = false, sync_in_finish = false;
+  bool all_due = false; ///< a controller that was away is to be told everything, once that is on disk
+  std::string journal_trouble;
+  uncommitted pending;
+  /// Who waits until everything so far is on disk.
+  std::vector<caf::typed_response_promise<bool>> waiting;
   std::unique_ptr<result_file> file;
   std::string file_trouble, timer_trouble;
+  bool remaking = false; ///< the file is made again out of the journal
   /// The fold of the scan in hand; nothing when not armed.
   std::optional<reducer_host> host;
-  /// Messages of each worker that are in; one that comes again is not folded again.
+  /// Messages of each sender that are in; one that comes again is not folded again.
   std::unordered_map<worker_index, std::uint64_t> received;
+  std::unordered_map<incarnation, std::uint64_t> received_closes;
+  /// Workers that were given up: nothing of them counts.
+  std::unordered_set<worker_index> fenced;
+  std::uint64_t rejected = 0;
   /// Who waits for the end, and what must be in before.
   std::optional<caf::typed_response_promise<finished_scan>> finishing;
   finish_scan last;
+  /// How the scan ended, as long as somebody may ask again.
+  std::optional<finished_scan> report;
+  std::vector<ended_slots> ended_at_finish;
   /// Nothing more is folded: the controller has given up what has not ended.
   bool sealed = false;
   /// Counts armings: a timer of an earlier one is not heeded.

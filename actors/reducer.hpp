@@ -4,7 +4,7 @@
 
 #include <caf/actor.hpp>
 #include <caf/fwd.hpp>
-#include <functional>
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -13,14 +13,17 @@
 
 namespace dtranspose {
 
-class journal;
+class journal_store;
 
 struct reducer_options {
   incarnation life;
   surroundings around;
   std::string output;     ///< file; may hold `{scan}`; empty: none
   bool overwrite = false; ///< of a file that is there already
-  std::function<std::unique_ptr<journal>()> make_journal;
+  std::shared_ptr<journal_store> journals; ///< null: nothing is written down, and its death ends a scan
+  std::chrono::nanoseconds fsync{};        ///< how long results may wait to be on disk for good
+  bool pause_when_full = true;             ///< wait for room on a full disk, or fail the scan
+  bool folds_again = false; ///< only a simulation sets it, to see that it is found: forgets what it has folded
   bool detached = true; ///< a thread of its own; not in tests that own the scheduler
 };
 

@@ -73,6 +73,28 @@ caf::error load(caf::deserializer& source, stream_data& x) {
   return caf::none;
 }
 
+caf::error save(caf::serializer& sink, const arm_place& x) {
+  auto start = x.start, first = x.first;
+  if (auto e = sink(start, first)) return e;
+  for (auto& number : {x.message_number, x.announced, x.series}) {
+    bool there = number.has_value();
+    auto n = number.value_or(0);
+    if (auto e = sink(there, n)) return e;
+  }
+  return caf::none;
+}
+
+caf::error load(caf::deserializer& source, arm_place& x) {
+  if (auto e = source(x.start, x.first)) return e;
+  for (auto number : {&x.message_number, &x.announced, &x.series}) {
+    bool there = false;
+    std::uint64_t n = 0;
+    if (auto e = source(there, n)) return e;
+    *number = there ? std::optional(n) : std::nullopt;
+  }
+  return caf::none;
+}
+
 caf::error save(caf::serializer& sink, const outgoing_entry& x) {
   auto event = x.event.value, dispatch = x.dispatch.value;
   bool missing = x.missing.has_value();

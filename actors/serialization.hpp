@@ -47,6 +47,14 @@ typename Inspector::result_type inspect(Inspector& f, id<Tag, T>& x) {
   return f(x.value);
 }
 
+caf::error save(caf::serializer& sink, const arm_place& x);
+caf::error load(caf::deserializer& source, arm_place& x);
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, arm_place& x) {
+  return inspect_by_hand(f, x, "arm_place");
+}
+
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, scan_id& x) {
   return f(caf::meta::type_name("scan_id"), x.high, x.low);
@@ -69,7 +77,17 @@ typename Inspector::result_type inspect(Inspector& f, slot_run& x) {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, stream_run& x) {
-  return f(caf::meta::type_name("stream_run"), x.events, x.targets);
+  return f(caf::meta::type_name("stream_run"), x.events, x.targets, x.for_everyone, x.keep);
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, repeat_run& x) {
+  return f(caf::meta::type_name("repeat_run"), x.events, x.target, x.dispatch, x.to_look_at);
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, binding_run& x) {
+  return f(caf::meta::type_name("binding_run"), x.worker, x.count);
 }
 
 template <class Inspector>
@@ -84,7 +102,8 @@ typename Inspector::result_type inspect(Inspector& f, leader_news& x) {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, worker_run& x) {
-  return f(caf::meta::type_name("worker_run"), x.events, x.worker, x.first_slot, x.slots, x.streams);
+  return f(caf::meta::type_name("worker_run"), x.events, x.worker, x.first_slot, x.slots, x.streams,
+           x.for_everyone);
 }
 
 caf::error save(caf::serializer& sink, const outgoing_entry& x);
@@ -97,7 +116,7 @@ typename Inspector::result_type inspect(Inspector& f, outgoing_entry& x) {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, unmappable& x) {
-  return f(caf::meta::type_name("unmappable"), x.slots, x.how, x.cause);
+  return f(caf::meta::type_name("unmappable"), x.slots, x.how, x.cause, x.worker);
 }
 
 } // namespace dtranspose

@@ -6,6 +6,8 @@
 #include <caf/typed_response_promise.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <deque>
 #include <optional>
 
 #include "actors/conduct.hpp"
@@ -38,6 +40,8 @@ struct worker_state {
         [this](const disarm& m) { end(m); },
         [this](const flush& m) { flush_now(m); },
         [this](const accepted& m) { note(m); },
+        [this](const resend& m) { send_again(m); },
+        [this](const renew& m) { start_anew(m.life); },
         [this](const finish_worker& m) { return finish(m); },
         [this](tick_atom) { tick(); },
         [this](tick_atom, bool) { tick_granted = true; },
@@ -51,6 +55,10 @@ struct worker_state {
 
   caf::result<armed> start(const arm& m) {
     waiting.reset();
+    if (m.resume && is_current(m.head)) {
+      setup.workers = m.workers;
+      return armed{options.life, 0, true, {}};
+    }
     if (!reducer) {
       // Not connected yet: this is gone through again when it is. The controller does not wait for ever.
       auto promise = self->make_response_promise<armed>();
@@ -65,8 +73,11 @@ struct worker_state {
     try {
       auto analysis = load_analysis(m.analysis);
       auto settings = complete_parameters(*analysis, m.parameters);
+      host.reset();
       host.emplace(analysis->make_worker(settings), settings, m.streams);
       code = std::move(analysis);
+      host->limit(options.event_timeout, options.around.steady);
+      if (options.watched) options.watched(host->watch(), m.head, m.worker);
     } catch (const std::exception& e) {
       return make_error(ec::bad_analysis, fmt::format("worker {}: {}", options.name, e.what()));
     } catch (...) {
@@ -74,15 +85,31 @@ struct worker_state {
     }
     setup = m;
     sequence = accepted_sequence = 0;
+    kept.clear();
+    out = {};
+    last_answer.reset();
     tick_granted = false;
     return armed{options.life, 0};
   }
 
   void end(const disarm& m) {
     if (waiting && waiting->first.head.scan == m.head.scan) waiting.reset();
-    if (!is_current(m.head)) return;
+    if (is_current(m.head)) let_go();
+  }
+
+  void let_go() {
     host.reset();
     code.reset();
+    kept.clear();
+    out = {};
+    last_answer.reset();
+  }
+
+  /// This process was given up for dead: what it did since, somebody else does.
+  void start_anew(incarnation life) {
+    options.life = life;
+    waiting.reset();
+    let_go();
   }
 
   bool is_current(const message_head& head) const {
@@ -90,7 +117,7 @@ struct worker_state {
   }
 
   void map(const events& m) {
-    if (!host || m.scan != setup.head.scan || m.gen != setup.head.gen) return;
+    if (!host || m.scan != setup.head.scan || m.gen != setup.head.gen || m.life != options.life) return;
     assembler = caf::actor_cast<caf::actor>(self->current_sender());
     auto before = options.around.steady();
     host->process(*m.batch, std::exchange(tick_granted, false), out);
@@ -98,7 +125,7 @@ struct worker_state {
     std::uint64_t bytes = 0;
     for (auto& entry : m.batch->entries) bytes += entry.data.bytes();
     events_done += m.batch->events.size();
-    self->send(assembler, processed{setup.head.scan, setup.worker, m.batch->events.size(),
+    self->send(assembler, processed{setup.head.scan, options.life, setup.worker, m.batch->events.size(),
                                     static_cast<std::uint64_t>(now - before), bytes});
     if (host->deferred() >= most_deferred) flush_deferred();
     if (host->deferred() > 0) flush_later();
@@ -128,20 +155,35 @@ struct worker_state {
 
   caf::result<finished_worker> finish(const finish_worker& m) {
     if (!is_current(m.head)) return make_error(ec::superseded, "another scan is armed");
+    // Asked again: the answer did not arrive, or who asked was started again.
+    if (last_answer) return *last_answer;
     auto complaint = host->finish(out);
     send_results();
-    return finished_worker{setup.worker, sequence, std::move(complaint)};
+    last_answer = finished_worker{setup.worker, sequence, std::move(complaint)};
+    return *last_answer;
   }
 
   void send_results() {
     if (out.nothing()) return;
     message_head head{setup.head.scan, setup.head.gen, options.life};
-    self->send(reducer, results{head, setup.worker, sequence++, setup.version, std::exchange(out, {})});
+    kept.push_back(
+        caf::make_message(results{head, setup.worker, sequence++, setup.version, std::exchange(out, {})}));
+    if (reducer) self->send(reducer, kept.back());
   }
 
-  /// Results up to there need not be kept; until results are sent again after a reducer's death, none are.
+  /// Results up to there need not be kept.
   void note(const accepted& m) {
-    if (is_current(m.head)) accepted_sequence = m.sequence + 1;
+    if (!is_current(m.head)) return;
+    for (; accepted_sequence <= m.sequence && !kept.empty(); ++accepted_sequence) kept.pop_front();
+  }
+
+  /// The reducer was started again, or the connection to it was lost for a while.
+  void send_again(const resend& m) {
+    if (!is_current(m.head)) return;
+    reducer = caf::actor_cast<caf::actor>(self->current_sender());
+    // What it has may not be on disk yet: only what it accepts need not be kept.
+    auto first = std::min<std::uint64_t>(m.next - std::min(m.next, accepted_sequence), kept.size());
+    for (auto i = first; i < kept.size(); ++i) self->send(reducer, kept[i]);
   }
 
   // -- peers --------------------------------------------------------------------------------------------
@@ -164,7 +206,7 @@ struct worker_state {
 
   value status() {
     value_map m{{"name", options.name}, {"events", events_done}, {"armed", host.has_value()}};
-    m.set("unaccepted_results", sequence - accepted_sequence);
+    m.set("unaccepted_results", kept.size());
     if (host) m.set("deferred", host->deferred());
     return m;
   }
@@ -185,6 +227,10 @@ struct worker_state {
   std::optional<worker_host> host;
   /// What is on its way to the reducer.
   mapped_batch out;
+  /// What the reducer has not accepted yet.
+  std::deque<caf::message> kept;
+  /// What it answered to `finish_worker`.
+  std::optional<finished_worker> last_answer;
   std::uint64_t sequence = 0, accepted_sequence = 0;
   std::uint64_t events_done = 0;
   bool tick_due = false;

@@ -4,6 +4,9 @@
 
 #include <caf/actor.hpp>
 #include <caf/fwd.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "model/ids.hpp"
@@ -11,10 +14,16 @@
 
 namespace dtranspose {
 
+struct execution_watch;
+struct message_head;
+
 struct worker_options {
   std::string name;
   incarnation life;
   surroundings around;
+  std::chrono::nanoseconds event_timeout{}; ///< see worker_host::limit; 0: none
+  /// Told of the worker's analysis whenever one is made: who watches over the process.
+  std::function<void(std::shared_ptr<const execution_watch>, const message_head&, worker_index)> watched = {};
   bool detached = true; ///< a thread of its own; not in tests that own the scheduler
 };
 

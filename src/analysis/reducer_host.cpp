@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <exception>
 
-#include "output/journal.hpp"
-
 namespace dtranspose {
 
 namespace {
@@ -13,10 +11,8 @@ namespace {
 void add(std::vector<ended_slots>& ended, const slot_run& slots, fate how, const std::string& cause = {}) {
   if (!ended.empty()) {
     auto& last = ended.back();
-    auto& run = last.slots;
-    if (last.how == how && last.cause == cause && run.first_slot == slots.first_slot &&
-        run.slots == slots.slots && slots.events.count == 1 && run.events.last() < slots.events.first &&
-        run.events.extend(slots.events.first))
+    if (last.how == how && last.cause == cause && slots.events.count == 1 &&
+        last.slots.extend(slots.events.first, slots.first_slot, slots.slots))
       return;
   }
   ended.push_back({slots, how, cause});
@@ -29,15 +25,14 @@ slot_run slot_of(const slot_run& slots, std::uint32_t i) {
 
 } // namespace
 
-/// Marks slots as ended, unless one of them is.
-bool reducer_host::claim(const slot_run& slots) {
+/// Marks slots as ended like this, unless one of them is.
+bool reducer_host::claim(const slot_run& slots, fate how, const std::string& cause) {
   if (ended_.overlaps(slots)) return false;
-  ended_.insert(slots);
+  ended_.insert(slots, how, cause);
   return true;
 }
 
 void reducer_host::fold(worker_index worker, const mapped_batch& results, std::vector<ended_slots>& ended) {
-  journal_.append(worker, results);
   for (auto& result : results.mapped) fold(worker, result, ended);
   for (auto& slots : results.empty) end_open(slots, fate::empty, {}, ended);
   for (auto& failure : results.failed) end_open(failure.slots, fate::failed, failure.cause, ended);
@@ -48,13 +43,13 @@ void reducer_host::fold(worker_index worker, const mapped_batch& results, std::v
 void reducer_host::end_open(const slot_run& slots, fate how, const std::string& cause,
                             std::vector<ended_slots>& ended) {
   if (!ended_.overlaps(slots)) {
-    ended_.insert(slots);
+    ended_.insert(slots, how, cause);
     return add(ended, slots, how, cause);
   }
   ++duplicates_;
   for (std::uint32_t i = 0; i < slots.events.count; ++i) {
     auto one = slot_of(slots, i);
-    if (claim(one)) add(ended, one, how, cause);
+    if (claim(one, how, cause)) add(ended, one, how, cause);
   }
 }
 
@@ -62,7 +57,7 @@ void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
                         std::vector<ended_slots>& ended) {
   bool covers = result.slots.events.count > 0;
   auto overlap = [this](auto& run) { return ended_.overlaps(run); };
-  if (covers && (overlap(result.slots) || std::any_of(result.more.begin(), result.more.end(), overlap))) {
+  if (covers && !folds_again && (overlap(result.slots) || std::any_of(result.more.begin(), result.more.end(), overlap))) {
     ++duplicates_;
     return;
   }
@@ -71,11 +66,7 @@ void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
   if (covers) {
     first = result.slots.events.first;
     events = result.slots.events.count;
-    ended_.insert(result.slots);
-    for (auto& run : result.more) {
-      ended_.insert(run);
-      events += run.events.count;
-    }
+    for (auto& run : result.more) events += run.events.count;
   }
   std::string trouble;
   try {
@@ -89,16 +80,18 @@ void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
   }
   if (!covers) return;
   auto how = trouble.empty() ? fate::folded : fate::failed;
-  add(ended, result.slots, how, trouble);
-  for (auto& run : result.more) add(ended, run, how, trouble);
+  auto end = [&](auto& run) {
+    ended_.insert(run, how, trouble);
+    add(ended, run, how, trouble);
+  };
+  end(result.slots);
+  for (auto& run : result.more) end(run);
 }
 
 void reducer_host::close(const unmappable& slots, std::vector<ended_slots>& ended) {
   for (std::uint32_t i = 0; i < slots.slots.events.count; ++i) {
     auto one = slot_of(slots.slots, i);
-    if (!claim(one)) continue;
-    journal_.append(one, slots.how);
-    add(ended, one, slots.how, slots.cause);
+    if (claim(one, slots.how, slots.cause)) add(ended, one, slots.how, slots.cause);
   }
 }
 

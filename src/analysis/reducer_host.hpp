@@ -7,29 +7,20 @@
 #include <vector>
 
 #include "model/event_joiner.hpp"
-#include "model/slot_set.hpp"
+#include "model/fate_map.hpp"
 #include "plugin.hpp"
 #include "worker_host.hpp"
 
 namespace dtranspose {
-
-class journal;
-
-/// Slots that ended alike.
-struct ended_slots {
-  slot_run slots;
-  fate how = fate::folded;
-  std::string cause;
-};
 
 class reducer_host {
  public:
   /// Takes the rows of per-event results, e.g. an output file.
   using row_sink = std::function<void(event_number, const value&)>;
 
-  /// `records` outlives this; `rows` may be empty.
-  reducer_host(std::unique_ptr<reducer_part> part, parameters settings, journal& records, row_sink rows)
-      : part_(std::move(part)), settings_(std::move(settings)), journal_(records), rows_(std::move(rows)) {}
+  /// `rows` may be empty.
+  reducer_host(std::unique_ptr<reducer_part> part, parameters settings, row_sink rows)
+      : part_(std::move(part)), settings_(std::move(settings)), rows_(std::move(rows)) {}
 
   /// Folds what has not been folded, and appends the slots that ended now. A result is folded whole or
   /// not at all; slots of a rejected one that are open stay so.
@@ -42,21 +33,22 @@ class reducer_host {
   void finish() { part_->finish(settings_); }
   value published() const { return part_->published(); }
 
+  bool folds_again = false; ///< an injected bug: what has ended is folded once more
+
   /// Results, or runs of events without one, of which a slot had ended.
   std::uint64_t duplicates() const { return duplicates_; }
   std::uint64_t folded() const { return folded_; }
-  const slot_set& ended() const { return ended_; }
+  const fate_map& ended() const { return ended_; }
 
  private:
-  bool claim(const slot_run& slots);
+  bool claim(const slot_run& slots, fate how, const std::string& cause);
   void end_open(const slot_run& slots, fate how, const std::string& cause, std::vector<ended_slots>& ended);
   void fold(worker_index worker, const mapped_batch::result& result, std::vector<ended_slots>& ended);
 
   std::unique_ptr<reducer_part> part_;
   parameters settings_;
-  journal& journal_;
   row_sink rows_;
-  slot_set ended_;
+  fate_map ended_;
   std::uint64_t duplicates_ = 0;
   std::uint64_t folded_ = 0;
 };

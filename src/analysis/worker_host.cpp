@@ -1,6 +1,8 @@
 #include "worker_host.hpp"
 
+#include <algorithm>
 #include <exception>
+#include <utility>
 
 namespace dtranspose {
 
@@ -20,12 +22,7 @@ std::string current_exception_text() {
 } // namespace
 
 void append(std::vector<slot_run>& runs, event_number event, slot_index first_slot, std::uint16_t slots) {
-  if (!runs.empty()) {
-    auto& last = runs.back();
-    if (last.first_slot == first_slot && last.slots == slots && last.events.last() < event &&
-        last.events.extend(event))
-      return;
-  }
+  if (!runs.empty() && runs.back().extend(event, first_slot, slots)) return;
   runs.push_back({{event, 1, 1}, first_slot, slots});
 }
 
@@ -35,24 +32,66 @@ void worker_host::process(const joined_batch& batch, bool tick, mapped_batch& ou
     views_.emplace_back(e.number, std::span(batch.entries).subspan(e.first_entry, e.entries), names_,
                         e.missing);
   for (std::size_t done = 0; done < views_.size();) {
-    answers_.clear();
+    auto first = done;
+    bool looked_at = batch.events[first].slots == 0;
+    while (done < views_.size() && (batch.events[done].slots == 0) == looked_at) ++done;
+    looked_at ? look(first, done, out) : map(batch, first, done, tick && first == 0, out);
+  }
+}
+
+/// What it makes of events that it only looks at is nobody's: nothing of it gets into a result.
+void worker_host::look(std::size_t first, std::size_t end, mapped_batch& out) {
+  flush(out);
+  while (first < end) {
     std::string cause;
-    bool threw = false;
-    try {
-      part_->process_batch(std::span(views_).subspan(done), settings_, tick && done == 0, answers_);
-    } catch (...) {
-      threw = true;
-      cause = current_exception_text();
-    }
-    auto answered = std::min(answers_.size(), views_.size() - done);
+    auto answered = call(std::span(views_).subspan(first, std::min(most_per_call_, end - first)), false, cause);
+    first += std::max<std::size_t>(answered, 1);
+  }
+  try {
+    part_->flush();
+  } catch (...) {
+    // It was for nobody.
+  }
+}
+
+void worker_host::map(const joined_batch& batch, std::size_t done, std::size_t end, bool tick, mapped_batch& out) {
+  while (done < end) {
+    std::string cause;
+    auto wanted = std::min(most_per_call_, end - done);
+    auto answered = call(std::span(views_).subspan(done, wanted), std::exchange(tick, false), cause);
     for (std::size_t i = 0; i < answered; ++i) take(batch.events[done + i], std::move(answers_[i]), out);
     done += answered;
-    if (done == views_.size()) return;
+    if (answered == wanted) continue;
     // The first event without an answer is the one that threw; the others are tried on their own.
     auto& e = batch.events[done++];
-    out.failed.push_back(
-        {{{e.number, 1, 1}, e.first_slot, e.slots}, threw ? cause : "the analysis gave no answer"});
+    out.failed.push_back({{{e.number, 1, 1}, e.first_slot, e.slots}, cause});
   }
+}
+
+/// How many events have an answer; `cause` says why not all of them have.
+std::size_t worker_host::call(std::span<const event> events, bool tick, std::string& cause) {
+  answers_.clear();
+  answers_.reserve(events.size());
+  auto began = steady_ ? steady_() : 0;
+  watch_->first = events.front().number().value;
+  watch_->events = static_cast<std::uint32_t>(events.size());
+  watch_->answers = &answers_;
+  watch_->begin = events.data();
+  watch_->since = began;
+  cause = "the analysis gave no answer";
+  try {
+    part_->process_batch(events, settings_, tick, answers_);
+  } catch (...) {
+    cause = current_exception_text();
+  }
+  watch_->since = 0;
+  most_per_call_ = std::size_t{1} << 20;
+  if (event_timeout_.count() > 0 && steady_) {
+    auto each = (steady_() - began) / static_cast<std::int64_t>(events.size());
+    auto fit = event_timeout_.count() / 8 / std::max<std::int64_t>(each, 1);
+    most_per_call_ = static_cast<std::size_t>(std::clamp<std::int64_t>(fit, 1, 1 << 20));
+  }
+  return std::min(answers_.size(), events.size());
 }
 
 void worker_host::take(const joined_event& e, answer a, mapped_batch& out) {

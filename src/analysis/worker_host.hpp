@@ -2,7 +2,12 @@
 /// it deferred. No actors.
 #pragma once
 
+#include <atomic>
+#include <chrono>
+#include <functional>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "model/event_joiner.hpp"
@@ -29,13 +34,32 @@ struct mapped_batch {
   bool nothing() const { return mapped.empty() && empty.empty() && failed.empty(); }
 };
 
+/// What a worker is at, as others see it while it is there.
+struct execution_watch {
+  std::atomic<std::int64_t> since = 0;  ///< steady clock when analysis code was called, ns; 0: it is not at work
+  std::atomic<std::uint64_t> first = 0; ///< event that the call began with
+  std::atomic<std::uint32_t> events = 0;
+  /// Those that have an answer, for who runs in the thread of the worker.
+  const std::vector<answer>* answers = nullptr;
+  const event* begin = nullptr;
+};
+
 class worker_host {
  public:
   worker_host(std::unique_ptr<worker_part> part, parameters settings, stream_names names)
       : part_(std::move(part)), settings_(std::move(settings)), names_(std::move(names)) {}
 
-  /// Maps every event of the batch and appends what came of it.
+  /// Maps every event of the batch and appends what came of it. Of events that it only looks at nothing is kept.
   void process(const joined_batch& batch, bool tick, mapped_batch& out);
+
+  /// How long a single event may take: analysis code is called for so few events at a time that a call that takes
+  /// longer has one that does. Watched from elsewhere through `watch`.
+  void limit(std::chrono::nanoseconds event_timeout, std::function<std::int64_t()> steady) {
+    event_timeout_ = event_timeout;
+    steady_ = std::move(steady);
+    if (event_timeout.count() > 0) most_per_call_ = 1; // until it is known how long events take
+  }
+  const std::shared_ptr<execution_watch>& watch() const { return watch_; }
 
   /// Asks for the result that covers what is deferred, if anything is.
   void flush(mapped_batch& out);
@@ -47,6 +71,9 @@ class worker_host {
 
  private:
   void take(const joined_event& e, answer a, mapped_batch& out);
+  void look(std::size_t first, std::size_t end, mapped_batch& out);
+  void map(const joined_batch& batch, std::size_t done, std::size_t end, bool tick, mapped_batch& out);
+  std::size_t call(std::span<const event> events, bool tick, std::string& cause);
 
   std::unique_ptr<worker_part> part_;
   parameters settings_;
@@ -55,6 +82,10 @@ class worker_host {
   std::uint64_t deferred_events_ = 0;
   std::vector<event> views_;    ///< of the batch in hand
   std::vector<answer> answers_; ///< kept for their storage
+  std::shared_ptr<execution_watch> watch_ = std::make_shared<execution_watch>();
+  std::chrono::nanoseconds event_timeout_{0};
+  std::function<std::int64_t()> steady_;
+  std::size_t most_per_call_ = std::size_t{1} << 20;
 };
 
 /// Appends one event's slots to runs, joining what goes on in step.

@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "http/access_tokens.hpp"
+#include "http/gatekeeper.hpp"
 #include "http/http_listener.hpp"
 #include "model/value_json.hpp"
 
@@ -23,6 +25,7 @@ struct control_request {
 struct route {
   string_view method;
   string_view path;
+  access_scope needs;
   http_answer (*answer)(control_interface&, const control_request&);
 };
 
@@ -48,18 +51,26 @@ http_answer post_mapping(control_interface& system, const control_request& reque
   return set_sequence(system, request, R"({"parts":{"main":)" + request.body + R"(},"sequence":["main"]})");
 }
 
+using enum access_scope;
+
 constexpr route routes[] = {
-    {"GET", "/api/v1/progress", [](auto& system, auto&) { return system.progress(); }},
-    {"GET", "/api/v1/config", [](auto& system, auto&) { return system.config(); }},
-    {"GET", "/api/v1/status", [](auto& system, auto&) { return system.status(); }},
-    {"GET", "/api/v1/ledger", [](auto& system, auto&) { return system.ledger(); }},
-    {"GET", "/api/v1/sequence", [](auto& system, auto&) { return system.sequence(); }},
-    {"POST", "/api/v1/sequence",
+    {"GET", "/api/v1/progress", view, [](auto& system, auto&) { return system.progress(); }},
+    {"GET", "/api/v1/config", view, [](auto& system, auto&) { return system.config(); }},
+    {"GET", "/api/v1/status", view, [](auto& system, auto&) { return system.status(); }},
+    {"GET", "/api/v1/ledger", view, [](auto& system, auto&) { return system.ledger(); }},
+    {"GET", "/api/v1/sequence", view, [](auto& system, auto&) { return system.sequence(); }},
+    {"POST", "/api/v1/sequence", control,
      [](auto& system, auto& request) { return set_sequence(system, request, request.body); }},
-    {"GET", "/api/v1/mapping", [](auto& system, auto&) { return system.sequence(); }},
-    {"POST", "/api/v1/mapping", post_mapping},
-    {"POST", "/api/v1/stop", [](auto& system, auto&) { return system.stop(); }},
+    {"GET", "/api/v1/mapping", view, [](auto& system, auto&) { return system.sequence(); }},
+    {"POST", "/api/v1/mapping", control, post_mapping},
+    {"POST", "/api/v1/stop", control, [](auto& system, auto&) { return system.stop(); }},
 };
+
+const route* find_route(string_view method, string_view path) {
+  for (auto& route : routes)
+    if (route.method == method && route.path == path) return &route;
+  return nullptr;
+}
 
 std::string page() {
   std::string links;
@@ -96,26 +107,31 @@ std::optional<http_answer> refusal(http_listener::body_outcome outcome) {
     return http_answer{415, error_body("send the JSON itself, not a form")};
   case http_listener::body_outcome::broken:
     return http_answer{400, error_body("the body cannot be read")};
+  case http_listener::body_outcome::no_room:
+    return http_answer{503, error_body("too many large bodies at once: post it again")};
   default:
     return std::nullopt;
   }
 }
 
-/// Pages of any origin may use the interface, with what their browser knows of the person.
-void allow_origin(const httplib::Request& request, httplib::Response& response) {
+/// Whose pages may use the interface. Without tokens: those of any origin, with what their browser knows of
+/// the person. With tokens: those of any origin that were given one, which they send themselves; what the
+/// browser knows is not asked for, so that no page can use somebody else's access.
+void allow_origin(const httplib::Request& request, httplib::Response& response, bool with_tokens) {
+  if (with_tokens) return response.set_header("Access-Control-Allow-Origin", "*");
   response.set_header("Vary", "Origin");
   if (!request.has_header("Origin")) return;
   response.set_header("Access-Control-Allow-Origin", request.get_header_value("Origin"));
   response.set_header("Access-Control-Allow-Credentials", "true");
 }
 
-void answer_preflight(const httplib::Request& request, httplib::Response& response) {
+void answer_preflight(const httplib::Request& request, httplib::Response& response, bool with_tokens) {
   response.status = 204;
   response.set_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
   response.set_header("Access-Control-Max-Age", "600");
-  if (request.has_header("Access-Control-Request-Headers"))
-    response.set_header("Access-Control-Allow-Headers",
-                        request.get_header_value("Access-Control-Request-Headers"));
+  auto headers = request.get_header_value("Access-Control-Request-Headers");
+  if (with_tokens) headers += headers.empty() ? "authorization, content-type" : ", authorization";
+  if (!headers.empty()) response.set_header("Access-Control-Allow-Headers", headers);
 }
 
 void answer_json(httplib::Response& response, const http_answer& answer) {
@@ -133,21 +149,16 @@ http_answer answer_of(const route& route, control_interface& system, const httpl
   }
 }
 
+/// Answers what was admitted.
 void answer_request(control_interface& system, const httplib::Request& request, httplib::Response& response,
-                    const body_reader& read_body) {
+                    const route* route, const body_reader& read_body) {
+  if (route) return answer_json(response, answer_of(*route, system, request, read_body));
   string_view target = request.target;
   auto path = path_of(request);
-  string_view method = request.method == "HEAD" ? "GET" : string_view(request.method);
-
-  if (method == "OPTIONS") return answer_preflight(request, response);
-  if (method == "GET" && path == "/") {
+  if (path == "/" && (request.method == "GET" || request.method == "HEAD")) {
     response.status = 200;
     return response.set_content(page(), "text/html; charset=utf-8");
   }
-  for (auto& route : routes)
-    if (route.method == method && route.path == path)
-      return answer_json(response, answer_of(route, system, request, read_body));
-
   if (auto methods = allowed_methods(path); !methods.empty()) {
     response.set_header("Allow", methods);
     return answer_json(response, {405, error_body("Method Not Allowed")});
@@ -168,22 +179,31 @@ std::string error_body(std::string_view text) { return to_json(value_map{{"detai
 
 class control_server::listener : public http_listener {
  public:
-  explicit listener(control_interface& system) : http_listener({.body = http_body_limit}), system_(system) {}
+  listener(control_interface& system, http_protection protection)
+      : http_listener({.body = http_body_limit, .bodies = http_bodies_limit}, std::move(protection.tls)),
+        system_(system), gatekeeper_(std::move(protection.tokens)) {}
   ~listener() override { stop_and_join(); }
 
  private:
   void answer(const httplib::Request& request, httplib::Response& response,
               const httplib::ContentReader* reader) override {
     auto body = [&](std::string& text) { return read_body(request, reader, text); };
-    answer_request(system_, request, response, body);
-    allow_origin(request, response);
+    bool with_tokens = gatekeeper_.wants_tokens();
+    auto route = find_route(request.method == "HEAD" ? "GET" : request.method, path_of(request));
+    if (request.method == "OPTIONS")
+      answer_preflight(request, response, with_tokens);
+    else if (gatekeeper_.admits(request, response, route ? route->needs : view))
+      answer_request(system_, request, response, route, body);
+    allow_origin(request, response, with_tokens);
   }
 
   control_interface& system_;
+  gatekeeper gatekeeper_;
 };
 
-control_server::control_server(std::string host, std::uint16_t port, control_interface& system)
-    : listener_(std::make_unique<listener>(system)) {
+control_server::control_server(const std::string& host, std::uint16_t port, control_interface& system,
+                               http_protection protection)
+    : listener_(std::make_unique<listener>(system, std::move(protection))) {
   listener_->bind(host, port);
 }
 

@@ -12,6 +12,17 @@ namespace dtranspose {
 
 /// Largest body that is read; more is answered with 413.
 inline constexpr std::size_t http_body_limit = std::size_t{256} << 20;
+/// Bytes of all bodies that are held at once; more is answered with 503.
+inline constexpr std::size_t http_bodies_limit = 2 * http_body_limit;
+
+class access_tokens;
+class https_identity;
+
+/// What keeps strangers out; by default nothing does.
+struct http_protection {
+  std::shared_ptr<const access_tokens> tokens = nullptr; ///< null: nobody needs one
+  std::shared_ptr<const https_identity> tls = nullptr;   ///< null: HTTP, else HTTPS
+};
 
 struct http_answer {
   int status = 200;
@@ -42,7 +53,8 @@ class control_server {
  public:
   /// Takes the port (0: any) but answers nobody yet. Throws std::runtime_error naming the address
   /// when that cannot be had.
-  control_server(std::string host, std::uint16_t port, control_interface& system);
+  control_server(const std::string& host, std::uint16_t port, control_interface& system,
+                 http_protection protection = {});
   ~control_server();
 
   std::uint16_t port() const;

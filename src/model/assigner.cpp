@@ -32,12 +32,19 @@ assigner::assigner(std::shared_ptr<const trigger_map> map, std::uint32_t longest
   enter_part();
 }
 
-worker_index assigner::add_worker(tag_set tags) {
-  auto index = static_cast<std::uint32_t>(workers_.size());
-  for (std::size_t t = 0; t < pools_.size(); ++t)
-    if (fits(map_->tag_sets()[t], tags)) pools_[t].members.push_back(index);
+worker_index assigner::add_worker(tag_set tags, bool admitted) {
+  auto index = worker_index(static_cast<std::uint32_t>(workers_.size()));
   workers_.push_back({std::move(tags)});
-  return worker_index(index);
+  if (admitted) admit(index);
+  return index;
+}
+
+void assigner::admit(worker_index worker) {
+  for (std::size_t t = 0; t < pools_.size(); ++t)
+    if (fits(map_->tag_sets()[t], workers_[worker.value].tags)) {
+      pools_[t].members.push_back(worker.value);
+      pools_[t].had_members = true;
+    }
 }
 
 void assigner::grant(worker_index worker, std::uint64_t events) {
@@ -60,8 +67,42 @@ void assigner::note_processed(worker_index worker, std::uint64_t events) {
   workers_[worker.value].processed = events;
 }
 
+void assigner::retire(worker_index worker) {
+  workers_[worker.value].gone = true;
+  for (auto& pool : pools_) {
+    std::erase(pool.members, worker.value);
+    if (pool.turn == worker.value) pool.turn = unbound;
+  }
+}
+
+void assigner::rebind(worker_index from, std::optional<worker_index> to) {
+  for (auto& binding : bindings_)
+    if (binding == from.value) binding = to ? to->value : unbound;
+}
+
+void assigner::replay(const std::vector<binding_run>& choices) {
+  replaying_ = true;
+  replayed_.insert(replayed_.end(), choices.begin(), choices.end());
+}
+
+std::uint32_t assigner::replayed_choice() {
+  if (replayed_.empty()) return unbound;
+  auto& front = replayed_.front();
+  auto worker = front.worker.value;
+  if (--front.count == 0) replayed_.pop_front();
+  return worker;
+}
+
+void assigner::note_choice(std::uint32_t worker) {
+  if (!choices_.empty() && choices_.back().worker.value == worker)
+    ++choices_.back().count;
+  else
+    choices_.push_back({worker_index(worker), 1});
+}
+
 bool assigner::next(bound_event& out) {
   waits_for_.reset();
+  lacking_ = nullptr;
   if (done()) return false;
   auto& part = map_->parts()[map_->sequence()[instance_]];
   // Bindings made here stay when credit is missing further on: the event is tried again with them.
@@ -82,7 +123,7 @@ bool assigner::bind_constraints(const map_part& part) {
     bool all_bound = for_each_virtual_worker(
         *map_, part, slot, several_[slot.shape], [this](auto& vw, std::uint32_t constraint) {
           return vw.everyone || (bindings_[constraint] != unbound
-                                     ? workers_[bindings_[constraint]].has_credit() ||
+                                     ? may_give(bindings_[constraint]) ||
                                            (waits_for_ = worker_index(bindings_[constraint]), false)
                                      : bind(constraint, vw.tags));
         });
@@ -97,8 +138,13 @@ bool assigner::everyone_has_credit(const map_part& part) {
     bool ready =
         for_each_virtual_worker(*map_, part, slot, several_[slot.shape], [this](auto& vw, std::uint32_t) {
           if (!vw.everyone) return true;
-          for (auto member : pools_[vw.tags].members)
-            if (!workers_[member].has_credit()) {
+          auto& members = pools_[vw.tags].members;
+          if (members.empty() && pools_[vw.tags].had_members) {
+            lacking_ = &map_->tag_sets()[vw.tags];
+            return false;
+          }
+          for (auto member : members)
+            if (!may_give(member)) {
               waits_for_ = worker_index(member);
               return false;
             }
@@ -110,9 +156,13 @@ bool assigner::everyone_has_credit(const map_part& part) {
 }
 
 bool assigner::bind(std::uint32_t constraint, std::uint32_t tags) {
-  auto worker = take_turn(pools_[tags]);
-  if (worker == unbound) return false;
-  --pools_[tags].to_bind;
+  auto worker = replaying_ ? replayed_choice() : take_turn(pools_[tags]);
+  if (worker == unbound) {
+    if (pools_[tags].members.empty()) lacking_ = &map_->tag_sets()[tags];
+    return false;
+  }
+  note_choice(worker);
+  if (pools_[tags].to_bind > 0) --pools_[tags].to_bind;
   bindings_[constraint] = worker;
   return true;
 }
@@ -142,7 +192,7 @@ std::uint32_t assigner::take_turn(pool& p) {
 }
 
 std::uint32_t assigner::run_length(const pool& p) const {
-  auto share = p.to_bind / (4 * p.members.size());
+  auto share = p.to_bind / (4 * std::max<std::size_t>(p.members.size(), 1));
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(share, 1, longest_run_));
 }
 
@@ -159,28 +209,32 @@ void assigner::collect(const map_part& part, bound_event& out) {
       bool new_slot = seen != stamp;
       seen = stamp;
       if (vw.everyone)
-        for (auto member : pools_[vw.tags].members) add_target(out, member, row.stream, new_slot);
+        for (auto member : pools_[vw.tags].members) add_target(out, member, row.stream, new_slot, true);
       else
-        add_target(out, bindings_[constraint], row.stream, new_slot);
+        add_target(out, bindings_[constraint], row.stream, new_slot, false);
       return true;
     });
   }
   std::uint16_t slots = 0;
+  out.for_everyone = !out.targets.empty();
   for (auto& target : out.targets) {
     target.first_slot = slot_index(slots);
     slots = static_cast<std::uint16_t>(slots + target.slots);
+    out.for_everyone = out.for_everyone && target.for_everyone;
   }
 }
 
-void assigner::add_target(bound_event& out, std::uint32_t worker, stream_index stream, bool new_slot) {
+void assigner::add_target(bound_event& out, std::uint32_t worker, stream_index stream, bool new_slot,
+                          bool everyone) {
   auto& w = workers_[worker];
   if (w.event_stamp != out.number.value + 1) {
     w.event_stamp = out.number.value + 1;
     w.target = static_cast<std::uint32_t>(out.targets.size());
-    out.targets.push_back({worker_index(worker), slot_index(), 0, 0});
+    out.targets.push_back({worker_index(worker), slot_index(), 0, 0, true});
   }
   auto& target = out.targets[w.target];
   target.streams |= bit(stream);
+  target.for_everyone = target.for_everyone && everyone;
   if (new_slot) ++target.slots;
 }
 

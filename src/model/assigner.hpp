@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "ids.hpp"
@@ -19,6 +21,7 @@ struct bound_target {
   slot_index first_slot; ///< its slots of the event follow one another
   std::uint16_t slots = 0;
   stream_mask streams = 0;
+  bool for_everyone = false; ///< all of its slots are for every worker with their tags
 };
 
 /// One event whose virtual workers are all bound.
@@ -26,6 +29,14 @@ struct bound_event {
   event_number number;
   stream_mask read = 0; ///< streams that have a frame, discarded ones included
   std::vector<bound_target> targets;
+  bool for_everyone = false; ///< all of its slots are, and there are some
+};
+
+/// So many constraints in a row that were bound to a worker.
+struct binding_run {
+  worker_index worker;
+  std::uint32_t count = 0;
+  bool operator==(const binding_run&) const = default;
 };
 
 /// Keeps what the trigger map promises: equal constraints of a part instance meet at one worker; what is for
@@ -38,14 +49,47 @@ class assigner {
   /// that all workers have a share.
   explicit assigner(std::shared_ptr<const trigger_map> map, std::uint32_t longest_run = 64);
 
-  /// Adds a worker; its index counts from 0.
-  worker_index add_worker(tag_set tags);
+  /// Adds a worker; its index counts from 0. One that is not admitted yet gets nothing until it is.
+  worker_index add_worker(tag_set tags, bool admitted = true);
+  void admit(worker_index worker);
 
   /// The worker is ready for so many events in total since it was added. Never sinks.
   void grant(worker_index worker, std::uint64_t events);
 
   /// The worker is through with so many of its events: who has least in hand is given the next.
   void note_processed(worker_index worker, std::uint64_t events);
+
+  /// The worker is gone: nothing is bound to it any more. What it was bound to in the part in hand waits for
+  /// `rebind`.
+  void retire(worker_index worker);
+
+  /// Constraints of the part in hand that are bound to `from` are bound to `to` from now on, or, without one, to whom
+  /// the next event binds them.
+  void rebind(worker_index from, std::optional<worker_index> to);
+
+  /// The worker was given so many events that it was not bound to: moved ones, or to look at.
+  void note_extra(worker_index worker, std::uint64_t events) { workers_[worker.value].given += events; }
+
+  /// Bindings made since the last call, in order.
+  std::vector<binding_run> take_choices() { return std::exchange(choices_, {}); }
+
+  /// From now on events are bound as these choices say, whatever the credit, until they are used up: a log of
+  /// choices, together with calls of `add_worker`, `retire` and `rebind` at the same places, gives the same
+  /// bindings again.
+  void replay(const std::vector<binding_run>& choices);
+  void end_replay() { replaying_ = false; }
+  /// Makes the choices that were made for the next event when it could not be bound yet.
+  void replay_ahead() {
+    if (!done() && !replayed_.empty()) bind_constraints(map_->parts()[map_->sequence()[instance_]]);
+  }
+
+  /// Tags that the next event needs and no worker has; null when there is no such event.
+  const tag_set* lacking() const { return lacking_; }
+  const tag_set& tags_of(worker_index worker) const { return workers_[worker.value].tags; }
+  /// The worker gets nothing new for now.
+  void hold(worker_index worker, bool on) { workers_[worker.value].held = on; }
+  /// How many events the worker has that it is not through with.
+  std::uint64_t in_hand(worker_index worker) const { return workers_[worker.value].in_hand(); }
 
   /// Binds the next event into `out`. False when none is left or when credit is missing.
   bool next(bound_event& out);
@@ -68,13 +112,15 @@ class assigner {
     std::uint64_t processed = 0;
     std::uint32_t target = 0; ///< place in the event being bound, valid for `event_stamp`
     std::uint64_t event_stamp = 0;
-    bool has_credit() const { return given < granted; }
+    bool gone = false, held = false;
+    bool has_credit() const { return given < granted && !gone && !held; }
     std::uint64_t in_hand() const { return given - std::min(given, processed); }
   };
 
   /// Workers whose tags contain a tag set, and whose turn it is.
   struct pool {
     std::vector<std::uint32_t> members;
+    bool had_members = false; ///< what is for everyone of a kind that never was there is for nobody
     std::uint32_t turn = unbound;
     std::uint32_t left = 0;    ///< bindings until the turn passes on
     std::uint64_t to_bind = 0; ///< constraints of the map that are still to be bound here
@@ -88,7 +134,10 @@ class assigner {
   std::uint32_t take_turn(pool& p);
   std::uint32_t run_length(const pool& p) const;
   void collect(const map_part& part, bound_event& out);
-  void add_target(bound_event& out, std::uint32_t worker, stream_index stream, bool new_slot);
+  void add_target(bound_event& out, std::uint32_t worker, stream_index stream, bool new_slot, bool everyone);
+  bool may_give(std::uint32_t worker) const { return replaying_ || workers_[worker].has_credit(); }
+  std::uint32_t replayed_choice();
+  void note_choice(std::uint32_t worker);
 
   std::shared_ptr<const trigger_map> map_;
   std::uint32_t longest_run_;
@@ -101,6 +150,10 @@ class assigner {
   std::uint64_t in_part_ = 0;              ///< event within the part
   std::uint64_t next_event_ = 0;
   std::optional<worker_index> waits_for_;
+  const tag_set* lacking_ = nullptr;
+  std::vector<binding_run> choices_;
+  std::deque<binding_run> replayed_; ///< choices still to be made again
+  bool replaying_ = false;
 };
 
 } // namespace dtranspose

@@ -16,8 +16,9 @@ void assignment_batch::add(const bound_event& event, const std::vector<process_i
     std::sort(scratch_.begin(), scratch_.end());
     scratch_.erase(std::unique(scratch_.begin(), scratch_.end()), scratch_.end());
     auto& runs = streams_[stream];
-    if (runs.empty() || runs.back().targets != scratch_ || !runs.back().events.extend(event.number))
-      runs.push_back({{event.number, 1, 1}, scratch_});
+    if (runs.empty() || runs.back().targets != scratch_ ||
+        runs.back().for_everyone != event.for_everyone || !runs.back().events.extend(event.number))
+      runs.push_back({{event.number, 1, 1}, scratch_, event.for_everyone});
   }
   for (auto& target : event.targets) {
     auto& runs = processes_[process_of[target.worker.value]];
@@ -25,10 +26,15 @@ void assignment_batch::add(const bound_event& event, const std::vector<process_i
     if (last > 0) {
       auto& run = runs[last - 1];
       if (run.first_slot == target.first_slot && run.slots == target.slots && run.streams == target.streams &&
-          run.events.extend(event.number))
+          run.for_everyone == target.for_everyone && run.events.extend(event.number))
         continue;
     }
-    runs.push_back({{event.number, 1, 1}, target.worker, target.first_slot, target.slots, target.streams});
+    runs.push_back({{event.number, 1, 1},
+                    target.worker,
+                    target.first_slot,
+                    target.slots,
+                    target.streams,
+                    target.for_everyone});
     last = static_cast<std::uint32_t>(runs.size());
   }
 }

@@ -18,6 +18,8 @@ using process_index = std::uint16_t;
 struct stream_run {
   event_run events;
   std::vector<process_index> targets;
+  bool for_everyone = false; ///< of use to workers that join later: kept when they are done, within a budget
+  bool keep = false;         ///< held although it has no targets: they come as repeats
   bool operator==(const stream_run&) const = default;
 };
 
@@ -26,9 +28,19 @@ struct worker_run {
   event_run events;
   worker_index worker;
   slot_index first_slot;
-  std::uint16_t slots = 1;
+  std::uint16_t slots = 1; ///< 0: the worker only looks at it, as it joined later
   stream_mask streams = 0;
+  bool for_everyone = false; ///< every worker with its tags has slots of these events
   bool operator==(const worker_run&) const = default;
+};
+
+/// What an ingester is to send once more, or to somebody else, under another dispatch.
+struct repeat_run {
+  event_run events;
+  process_index target = 0;
+  dispatch_id dispatch;
+  bool to_look_at = false; ///< for a worker that joined later: events that may be over
+  bool operator==(const repeat_run&) const = default;
 };
 
 /// Gathers bound events into runs for every stream and every worker process.

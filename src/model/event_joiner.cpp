@@ -8,8 +8,8 @@
 
 namespace dtranspose {
 
-std::uint32_t event_joiner::node_of(event_number event) {
-  auto [i, is_new] = index_.try_emplace(event.value, 0);
+std::uint32_t event_joiner::node_of(event_number event, dispatch_id dispatch) {
+  auto [i, is_new] = index_.try_emplace(key{event.value, dispatch.value}, 0);
   if (!is_new) return i->second;
   if (free_.empty()) {
     free_.push_back(static_cast<std::uint32_t>(nodes_.size()));
@@ -18,12 +18,13 @@ std::uint32_t event_joiner::node_of(event_number event) {
   i->second = free_.back();
   free_.pop_back();
   nodes_[i->second].number = event;
+  nodes_[i->second].dispatch = dispatch;
   return i->second;
 }
 
 void event_joiner::free_node(std::uint32_t place) {
   auto& n = nodes_[place];
-  index_.erase(n.number.value);
+  index_.erase(key{n.number.value, n.dispatch.value});
   for (auto rest = n.arrived & ~n.missing; rest != 0; rest &= rest - 1) {
     auto& data = n.data[static_cast<std::size_t>(std::countr_zero(rest))];
     if (data) open_bytes_ -= data.bytes();
@@ -36,14 +37,26 @@ void event_joiner::free_node(std::uint32_t place) {
 }
 
 void event_joiner::expect(std::size_t worker, const worker_run& run, dispatch_id dispatch) {
+  last_expected_ = std::max(last_expected_, dispatch);
   for (std::uint32_t i = 0; i < run.events.count; ++i) {
-    auto place = node_of(run.events.at(i));
+    auto place = node_of(run.events.at(i), dispatch);
     auto& n = nodes_[place];
     n.targets.push_back(
         {static_cast<std::uint32_t>(worker), run.first_slot, run.slots, run.streams, dispatch});
     ++n.open_targets;
     queues_[worker].nodes.push_back(place);
   }
+  sort_queue(worker, run.events.count);
+}
+
+/// What was moved here goes before what lies behind it in the scan: an event that waits for an instrument must not
+/// hold up those whose frames fill the budgets.
+void event_joiner::sort_queue(std::size_t worker, std::size_t added) {
+  auto& nodes = queues_[worker].nodes;
+  auto middle = nodes.end() - static_cast<std::ptrdiff_t>(added);
+  if (added == 0 || middle == nodes.begin()) return;
+  auto before = [this](auto a, auto b) { return nodes_[a].number < nodes_[b].number; };
+  if (before(*middle, *std::prev(middle))) std::inplace_merge(nodes.begin(), middle, nodes.end(), before);
 }
 
 void event_joiner::match() {
@@ -51,7 +64,8 @@ void event_joiner::match() {
 }
 
 void event_joiner::add(stream_index stream, const outgoing_entry& entry) {
-  auto place = node_of(entry.event);
+  if (entry.dispatch <= last_expected_ && !index_.contains(key{entry.event.value, entry.dispatch.value})) return;
+  auto place = node_of(entry.event, entry.dispatch);
   auto& n = nodes_[place];
   if (n.arrived & bit(stream)) return;
   n.arrived |= bit(stream);
@@ -78,14 +92,17 @@ void event_joiner::drain(std::size_t worker) {
   while (!nodes.empty()) {
     auto place = nodes.front();
     auto& n = nodes_[place];
-    auto t = std::find_if(n.targets.begin(), n.targets.end(), [&](auto& x) { return x.worker == worker; });
+    auto t = std::find_if(n.targets.begin(), n.targets.end(),
+                          [&](auto& x) { return x.worker == worker && !x.done; });
     if ((n.arrived & t->streams) != t->streams) return;
     bool in_part = n.missing & t->streams;
-    if (in_part) note(deliver_incomplete_ ? in_part_ : given_up_, n, *t);
-    if (in_part && !deliver_incomplete_)
+    bool to_look_at = t->slots == 0;
+    if (in_part && !to_look_at) note(deliver_incomplete_ ? in_part_ : given_up_, n, *t);
+    if (in_part && (to_look_at || !deliver_incomplete_))
       ++queues_[worker].given_up;
     else
       hand_over(worker, n, *t);
+    t->done = true;
     nodes.pop_front();
     if (--n.open_targets == 0) free_node(place);
   }
@@ -114,11 +131,11 @@ void event_joiner::note(std::vector<unmappable>& list, const node& n, const targ
   auto why = reason_for(n, t.streams);
   if (!list.empty()) {
     auto& last = list.back();
-    if (last.slots.first_slot == t.first_slot && last.slots.slots == t.slots && last.how == why.how &&
-        last.cause == why.cause && last.slots.events.last() < n.number && last.slots.events.extend(n.number))
+    if (last.worker.value == t.worker && last.how == why.how && last.cause == why.cause &&
+        last.slots.extend(n.number, t.first_slot, t.slots))
       return;
   }
-  list.push_back({{{n.number, 1, 1}, t.first_slot, t.slots}, why.how, std::move(why.cause)});
+  list.push_back({{{n.number, 1, 1}, t.first_slot, t.slots}, why.how, std::move(why.cause), worker_index(t.worker)});
 }
 
 /// Why a worker that would get these streams cannot: the worst of them, all named.

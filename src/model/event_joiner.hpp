@@ -17,7 +17,7 @@ namespace dtranspose {
 struct joined_event {
   event_number number;
   slot_index first_slot;
-  std::uint16_t slots = 1;
+  std::uint16_t slots = 1; ///< 0: to look at, no answer is wanted
   dispatch_id dispatch;
   std::uint32_t first_entry = 0; ///< its streams in the batch's list of entries
   std::uint32_t entries = 0;
@@ -35,6 +35,7 @@ struct unmappable {
   slot_run slots;
   fate how = fate::incomplete;
   std::string cause; ///< names the stream
+  worker_index worker = {};
 };
 
 /// Events meet their streams in whatever order assignments and entries come. Each worker gets its events in
@@ -46,14 +47,16 @@ class event_joiner {
       : names_(std::move(names)), queues_(workers), batches_(workers),
         deliver_incomplete_(deliver_incomplete) {}
 
-  /// The worker gets these events; `worker` counts from 0 within the process. Rising order per worker. All
-  /// workers of an event are expected before `match` is called.
+  /// The worker gets these events; `worker` counts from 0 within the process. Events of a dispatch come in
+  /// rising order per worker, dispatches in the order of their ids; all of a dispatch are expected before
+  /// `match` is called.
   void expect(std::size_t worker, const worker_run& run, dispatch_id dispatch);
 
   /// Hands over what came before it was expected.
   void match();
 
-  /// One stream's entry of an event: data, or why there is none.
+  /// One stream's entry of an event: data, or why there is none. One that comes again is dropped, also when
+  /// its event was handed over.
   void add(stream_index stream, const outgoing_entry& entry);
 
   /// Whole events since they were last taken, per worker.
@@ -78,10 +81,23 @@ class event_joiner {
     std::uint16_t slots = 1;
     stream_mask streams = 0;
     dispatch_id dispatch;
+    bool done = false; ///< a worker may have several of an event, once it has taken over others' slots
+  };
+
+  /// An event of one dispatch: what is moved to this process later is joined on its own.
+  struct key {
+    std::uint64_t event = 0, dispatch = 0;
+    bool operator==(const key&) const = default;
+  };
+  struct key_hash {
+    std::size_t operator()(const key& k) const noexcept {
+      return static_cast<std::size_t>(k.event * 0x9E3779B97F4A7C15u + k.dispatch);
+    }
   };
 
   struct node {
     event_number number;
+    dispatch_id dispatch;
     stream_mask arrived = 0; ///< data or tombstone
     stream_mask missing = 0; ///< tombstone
     std::uint32_t open_targets = 0;
@@ -95,8 +111,9 @@ class event_joiner {
     std::uint64_t given_up = 0;
   };
 
-  std::uint32_t node_of(event_number event);
+  std::uint32_t node_of(event_number event, dispatch_id dispatch);
   void free_node(std::uint32_t place);
+  void sort_queue(std::size_t worker, std::size_t added);
   void drain(std::size_t worker);
   void hand_over(std::size_t worker, node& n, const target& t);
   void note(std::vector<unmappable>& list, const node& n, const target& t) const;
@@ -105,7 +122,8 @@ class event_joiner {
   stream_names names_;
   std::vector<node> nodes_; ///< reused, so that nothing is allocated per event in steady state
   std::vector<std::uint32_t> free_;
-  std::unordered_map<std::uint64_t, std::uint32_t> index_; ///< event -> place in nodes_
+  std::unordered_map<key, std::uint32_t, key_hash> index_; ///< places in nodes_
+  dispatch_id last_expected_;
   std::vector<queue> queues_;
   std::vector<joined_batch> batches_;
   std::vector<unmappable> given_up_, in_part_;

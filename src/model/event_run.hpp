@@ -17,6 +17,9 @@ struct event_run {
   event_number at(std::uint32_t i) const { return first + std::uint64_t{i} * stride; }
   event_number last() const { return at(count - 1); }
   bool operator==(const event_run&) const = default;
+  bool contains(event_number event) const {
+    return count > 0 && event >= first && event <= last() && (event - first) % stride == 0;
+  }
 
   /// Takes in the event behind the last one if it goes on in step; rising order is required.
   bool extend(event_number event) {
@@ -44,6 +47,11 @@ struct slot_run {
   slot_index first_slot;
   std::uint16_t slots = 1;
   bool operator==(const slot_run&) const = default;
+
+  /// Takes in the same slots of an event behind the last one if it goes on in step.
+  bool extend(event_number event, slot_index first, std::uint16_t count) {
+    return first_slot == first && slots == count && events.last() < event && events.extend(event);
+  }
 };
 
 /// How a slot or an event ended, worst last. Fates are final.

@@ -1,6 +1,7 @@
 #include "ledger.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace dtranspose {
 
@@ -33,6 +34,33 @@ void ledger::end(const slot_run& slots, fate how, const std::string& cause) {
     }
     if (e.over()) end_event(event, open_event(e));
   }
+}
+
+bool ledger::is_open(event_number event, slot_index slot) const {
+  constexpr std::size_t bits = 64;
+  if (event.value < base_ || event.value >= opened_) return false;
+  if (slot.value < bits) return open_[event.value - base_].open >> slot.value & 1;
+  auto i = more_.find(event.value);
+  return i != more_.end() && slot.value - bits < i->second.size() && i->second[slot.value - bits];
+}
+
+std::uint32_t ledger::open_slots(event_number event) const {
+  if (event.value < base_ || event.value >= opened_) return 0;
+  auto& e = open_[event.value - base_];
+  return static_cast<std::uint32_t>(std::popcount(e.open)) + e.more;
+}
+
+std::vector<event_range> ledger::all_ended() const {
+  std::vector<event_range> list;
+  if (base_ > 0) list.push_back({event_number(0), event_number(base_)});
+  for (auto e = base_; e < opened_; ++e) {
+    if (!open_[e - base_].over()) continue;
+    if (!list.empty() && list.back().end.value == e)
+      ++list.back().end;
+    else
+      list.push_back({event_number(e), event_number(e + 1)});
+  }
+  return list;
 }
 
 /// False when the event has no such slot, or it has ended.

@@ -44,6 +44,18 @@ class ledger {
   bool has_ended(event_number event) const {
     return event.value < base_ || (event.value < opened_ ? open_[event.value - base_].over() : closed_);
   }
+  /// Is that slot of an event open?
+  bool is_open(event_number event, slot_index slot) const;
+  /// Every event before this one has ended.
+  std::uint64_t first_open() const { return base_; }
+  /// How many slots of an event are open.
+  std::uint32_t open_slots(event_number event) const;
+  /// The worst that a slot of an open event came to so far; *discarded* while none has ended.
+  fate worst_so_far(event_number event) const {
+    return event.value < base_ || event.value >= opened_ ? fate::discarded : open_[event.value - base_].worst;
+  }
+  /// All events that have ended.
+  std::vector<event_range> all_ended() const;
   std::uint64_t count(fate f) const { return counts_[static_cast<std::size_t>(f)]; }
 
   /// An event that is neither folded, empty nor discarded, with its neighbours that share its fate; *folded*

@@ -201,6 +201,34 @@ void number_tracker::believe_restart(std::vector<missing_run>& missing) {
     dropped_leap_ = true;
 }
 
+void number_tracker::resume(stream_position position, const arm_place& place) {
+  arm_ = arm{.start = place.start,
+             .first = place.first,
+             .message_number = place.message_number,
+             .announced = place.announced,
+             .series = place.series,
+             .has_data = position.value > place.first,
+             .numbered = true};
+  next_ = highest_end_ = std::min(position.value, entries_);
+  // Only what never came is wanted: a start that comes now is that of another arm.
+  resumed_ = true;
+}
+
+void number_tracker::note_placed(stream_position position) {
+  if (position.value < next_ || position.value >= entries_) return;
+  ahead_.insert(position.value);
+  while (!ahead_.empty() && *ahead_.begin() == next_) {
+    ahead_.erase(ahead_.begin());
+    ++next_;
+  }
+  highest_end_ = std::max(highest_end_, position.value + 1);
+}
+
+std::optional<arm_place> number_tracker::place() const {
+  if (!arm_) return std::nullopt;
+  return arm_place{arm_->start, arm_->first, arm_->message_number, arm_->announced, arm_->series};
+}
+
 void number_tracker::interrupt() {
   if (arm_ && !arm_->end && !arm_->numbered) arm_->broken = true;
 }
@@ -264,6 +292,7 @@ number_tracker::decision number_tracker::put(std::uint64_t position, std::vector
   if (position < next_) return {.what = given_up_.contains(position) ? verdict::late : verdict::duplicate};
   if (ahead_.contains(position)) return {.what = verdict::duplicate};
   decision d{.what = verdict::ok, .place = stream_position(position)};
+  if (std::exchange(resumed_, false)) lost_before_ = position;
   if (position < highest_end_)
     d.what = verdict::late;
   else if (position > highest_end_)
@@ -292,7 +321,13 @@ void number_tracker::give_up_before(std::uint64_t position, const char* cause,
     if (taken > next_) {
       std::optional<std::uint64_t> number;
       if (arm_ && next_ >= arm_->first) number = next_ - arm_->first;
-      missing.push_back({stream_position(next_), taken - next_, cause, number});
+      auto lost_end = std::clamp(lost_before_, next_, taken);
+      if (lost_end > next_)
+        missing.push_back({stream_position(next_), lost_end - next_, "came while it had no reader", number, true});
+      if (taken > lost_end) {
+        if (number) *number += lost_end - next_;
+        missing.push_back({stream_position(lost_end), taken - lost_end, cause, number});
+      }
       given_up_.insert(next_, taken);
       next_ = taken;
     }

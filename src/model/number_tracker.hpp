@@ -40,6 +40,15 @@ struct missing_run {
   std::uint64_t count = 0;
   const char* cause = "";                   ///< a constant
   std::optional<std::uint64_t> number = {}; ///< that the instrument would have given the first of them
+  bool lost = false;                        ///< they may have been there: their reader was not
+};
+
+/// Where an arm lies: what a reader needs to take a stream up in the midst of it.
+struct arm_place {
+  std::uint64_t start = 0; ///< position of its start
+  std::uint64_t first = 1; ///< position of number 0
+  std::optional<std::uint64_t> message_number, announced, series;
+  bool operator==(const arm_place&) const = default;
 };
 
 /// Number n, counted from the first of its arm, is the n-th entry behind the arm's start; starts and ends
@@ -67,6 +76,16 @@ class number_tracker {
       : entries_(entries), late_window_(late_window) {
     if (startless) arm_ = arm{.first = 0};
   }
+
+  /// Takes a stream up in mid-scan: what lies before `position` is decided, and the arm in force is this one. What
+  /// is missing up to the first entry that comes now is lost.
+  void resume(stream_position position, const arm_place& place);
+
+  /// An entry that somebody else placed, e.g. out of a recording.
+  void note_placed(stream_position position);
+
+  /// The arm that has begun last; nothing before the first.
+  std::optional<arm_place> place() const;
 
   /// Decides on a message; positions given up because of it are appended to `missing`.
   decision take(const entry_numbers& numbers, std::vector<missing_run>& missing);
@@ -152,6 +171,8 @@ class number_tracker {
   std::uint64_t late_window_;
   std::uint64_t next_ = 0;        ///< everything before it is decided
   std::uint64_t highest_end_ = 0; ///< one behind the highest position taken
+  bool resumed_ = false;          ///< it was taken up and nothing has come since
+  std::uint64_t lost_before_ = 0; ///< what is missing before this came while there was no reader
   std::set<std::uint64_t> ahead_; ///< taken positions at or behind next_
   interval_set given_up_;
   std::optional<arm> arm_;

@@ -153,12 +153,14 @@ void stream_queue::place(stream_position position, const stream_data& data, bool
     return drop(data);
   c.data = data;
   c.what = state::present;
+  if (records_ && knows_events()) recordable_.emplace_back(known_event(position.value), data);
   note_decided(position.value, 1);
   send_if_assigned(position.value);
 }
 
 void stream_queue::give_up(const std::vector<missing_run>& missing) {
-  for (auto& m : missing) give_up(m.first.value, m.count, fate::incomplete, cause_of(m));
+  for (auto& m : missing)
+    give_up(m.first.value, m.count, m.lost ? fate::lost : fate::incomplete, cause_of(m));
 }
 
 void stream_queue::give_up(std::uint64_t first, std::uint64_t count, fate how, const std::string& cause) {
@@ -228,18 +230,130 @@ void stream_queue::send(std::uint64_t position, const placed_run& placed) {
   ++sent_;
   if (c.data) assigned_bytes_ += budgeted_bytes(c.data.bytes());
   auto event = placed.run.events.at(static_cast<std::uint32_t>(position - placed.first));
-  for (auto target : placed.run.targets) {
-    auto& out = outgoing_[target];
-    if (out.empty()) ready_.push_back(target);
-    auto& entry = out.emplace_back(outgoing_entry{event, placed.dispatch, c.data, {}});
-    if (c.what == state::missing) entry.missing = missing_data{c.how, *c.cause};
-  }
-  if (placed.run.targets.empty()) {
+  if (records_ && !knows_events() && c.what == state::present) recordable_.emplace_back(event, c.data);
+  for (auto target : placed.run.targets) push(target, event, placed.dispatch, c);
+  for (auto& r : repeats_)
+    if (r.events.contains(event)) push(r.target, event, r.dispatch, c);
+  if (placed.run.targets.empty() && !placed.run.keep) {
     if (c.what == state::present) ++discarded_;
     release(c);
     c.what = state::released;
     trim();
   }
+}
+
+void stream_queue::push(process_index target, event_number event, dispatch_id dispatch, const cell& c) {
+  if (target >= outgoing_.size()) outgoing_.resize(target + std::size_t{1});
+  auto& out = outgoing_[target];
+  if (out.empty()) ready_.push_back(target);
+  auto& entry = out.emplace_back(outgoing_entry{event, dispatch, c.data, {}});
+  if (c.what == state::missing) entry.missing = missing_data{c.how, *c.cause};
+}
+
+void stream_queue::resume(stream_position position, const arm_place& place) {
+  tracker_.resume(position, place);
+  base_ = assigned_entries_ = sent_ = std::min(position.value, entries_);
+}
+
+void stream_queue::know_events(std::vector<event_run> runs) {
+  known_.clear();
+  std::uint64_t first = 0;
+  for (auto& run : runs) {
+    known_.emplace_back(first, run);
+    first += run.count;
+  }
+  if (first != entries_) known_.clear();
+}
+
+event_number stream_queue::known_event(std::uint64_t position) const {
+  auto i = std::upper_bound(known_.begin(), known_.end(), position,
+                            [](std::uint64_t p, auto& k) { return p < k.first; });
+  auto& [first, run] = *std::prev(i);
+  return run.at(static_cast<std::uint32_t>(position - first));
+}
+
+std::optional<std::uint64_t> stream_queue::known_position(event_number event) const {
+  auto i = std::upper_bound(known_.begin(), known_.end(), event,
+                            [](event_number e, auto& k) { return e < k.second.first; });
+  if (i == known_.begin()) return std::nullopt;
+  auto& [first, run] = *std::prev(i);
+  if (!run.contains(event)) return std::nullopt;
+  return first + (event - run.first) / run.stride;
+}
+
+void stream_queue::restore(event_number event, const stream_data& data) {
+  auto position = knows_events() ? known_position(event) : position_of(event);
+  if (!position || *position < base_ || *position - base_ > farthest) return;
+  if (at(*position).what != state::waiting) return;
+  auto bytes = budgeted_bytes(data.bytes());
+  received_bytes_ += bytes;
+  excess_bytes_ += bytes;
+  tracker_.note_placed(stream_position(*position));
+  place(stream_position(*position), data, false);
+}
+
+void stream_queue::repeat(const repeat_run& run) {
+  for (std::uint32_t i = 0; i < run.events.count; ++i) {
+    auto event = run.events.at(i);
+    auto position = position_of(event);
+    if (!position || *position < base_ || at(*position).what == state::released)
+      send_context(event, run);
+    else if (auto& c = at(*position); c.what != state::waiting)
+      push(run.target, event, run.dispatch, c);
+  }
+  repeats_.push_back(run);
+}
+
+/// Of an event that is over: what was kept for late comers, or why there is nothing.
+void stream_queue::send_context(event_number event, const repeat_run& run) {
+  cell c;
+  if (auto i = context_.find(event); i != context_.end()) {
+    c.data = i->second;
+    c.what = state::present;
+  } else {
+    c.what = state::missing;
+    c.how = fate::lost;
+    c.cause = std::make_shared<const std::string>("its frames are gone");
+  }
+  push(run.target, event, run.dispatch, c);
+}
+
+void stream_queue::send_again(process_index process) {
+  if (process < outgoing_.size()) outgoing_[process].clear();
+  std::erase(ready_, process);
+  for (auto& placed : runs_) {
+    if (std::find(placed.run.targets.begin(), placed.run.targets.end(), process) == placed.run.targets.end())
+      continue;
+    auto end = std::min(placed.end(), base_ + cells_.size());
+    for (auto p = std::max(placed.first, base_); p < end; ++p)
+      if (auto& c = at(p); c.sent && c.what != state::released)
+        push(process, placed.run.events.at(static_cast<std::uint32_t>(p - placed.first)), placed.dispatch, c);
+  }
+  for (auto run : repeats_) {
+    if (run.target != process) continue;
+    for (std::uint32_t i = 0; i < run.events.count; ++i) {
+      auto position = position_of(run.events.at(i));
+      if (!position || *position < base_ || at(*position).what == state::released)
+        send_context(run.events.at(i), run);
+      else if (auto& c = at(*position); c.sent)
+        push(process, run.events.at(i), run.dispatch, c);
+    }
+  }
+}
+
+void stream_queue::drop_process(process_index process) {
+  if (process < outgoing_.size()) outgoing_[process].clear();
+  std::erase(ready_, process);
+  std::erase_if(repeats_, [&](auto& r) { return r.target == process; });
+  for (auto& placed : runs_)
+    if (std::erase(placed.run.targets, process) > 0) placed.run.keep = true;
+}
+
+void stream_queue::keep_context(event_number event, cell& c) {
+  if (!c.data) return;
+  auto bytes = budgeted_bytes(c.data.bytes());
+  if (!context_.empty() && context_bytes_ + bytes > limits_.context) return;
+  if (context_.emplace(event, c.data).second) context_bytes_ += bytes;
 }
 
 const stream_queue::placed_run* stream_queue::run_of(std::uint64_t position) {
@@ -272,13 +386,30 @@ void stream_queue::forget(event_range events) {
   auto first = std::max(lower_position(events.first), base_), end = lower_position(events.end);
   for (auto p = first; p < end; ++p) {
     auto& c = at(p);
+    auto run = run_of(p);
+    auto event = run ? run->run.events.at(static_cast<std::uint32_t>(p - run->first)) : event_number();
+    if (run && run->run.for_everyone) keep_context(event, c);
     release(c);
-    if (!c.sent) ++sent_;
+    if (!c.sent) {
+      ++sent_;
+      over_unsent_.push_back(event);
+    }
     c.sent = true;
     c.what = state::released;
   }
   trim();
+  // Somebody may wait to look at what will not come any more.
+  for (auto event : std::exchange(over_unsent_, {}))
+    for (auto& r : repeats_)
+      if (r.to_look_at && r.events.contains(event)) send_context(event, r);
+  std::erase_if(repeats_, [&](auto& r) {
+    // What somebody looks at is over anyway, and may have to be sent again all the same.
+    return !r.to_look_at && r.events.last() < events.end && (r.events.first >= events.first || over_before(r.events.last()));
+  });
 }
+
+/// Is every entry up to that event's over?
+bool stream_queue::over_before(event_number event) const { return lower_position(event + 1) <= base_; }
 
 void stream_queue::release(cell& c) {
   if (!c.data) return;

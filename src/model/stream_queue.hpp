@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,7 @@ class stream_queue {
   struct budget {
     std::uint64_t retain = 0;     ///< bytes held until committed
     std::uint64_t read_ahead = 0; ///< bytes held that are not assigned yet
+    std::uint64_t context = 64 << 20; ///< bytes kept for workers that join later; the first entry always is
   };
 
   /// `startless`: see number_tracker.
@@ -50,6 +52,32 @@ class stream_queue {
 
   /// Takes what the controller assigned, in rising order of events.
   void assign(const stream_run& run, dispatch_id dispatch);
+
+  /// Takes a stream up in mid-scan: entries before `position` are over. Before anything else.
+  void resume(stream_position position, const arm_place& place);
+
+  /// The events of all its entries, where they are few runs: what comes is known to be of an event before that is
+  /// assigned.
+  void know_events(std::vector<event_run> runs);
+  bool knows_events() const { return !known_.empty(); }
+
+  /// An entry out of a recording, whose event is assigned or known; dropped where there is one already.
+  void restore(event_number event, const stream_data& data);
+
+  /// Sends entries of these events to that process as well: at once what is there, the rest when it comes. What was
+  /// forgotten goes as a tombstone.
+  void repeat(const repeat_run& run);
+
+  /// Everything that was sent to that process and is not forgotten goes out once more.
+  void send_again(process_index process);
+
+  /// From now on nothing is sent to that process.
+  void drop_process(process_index process);
+
+  /// Keeps what comes, with its event, until it is taken for a recording: at once where events are known, else when
+  /// they are assigned.
+  void record() { records_ = true; }
+  std::vector<std::pair<event_number, stream_data>> take_recordable() { return std::exchange(recordable_, {}); }
 
   /// Others follow this stream: they are told which of its entries are decided.
   void report_decided() { reports_decided_ = true; }
@@ -135,6 +163,12 @@ class stream_queue {
   void keep_or_drop(const number_tracker::decision& d, held_packet packet);
   void send_if_assigned(std::uint64_t position);
   void send(std::uint64_t position, const placed_run& run);
+  void push(process_index target, event_number event, dispatch_id dispatch, const cell& c);
+  void keep_context(event_number event, cell& c);
+  void send_context(event_number event, const repeat_run& run);
+  bool over_before(event_number event) const;
+  event_number known_event(std::uint64_t position) const;
+  std::optional<std::uint64_t> known_position(event_number event) const;
   void release(cell& c);
   void drop(const stream_data& data);
   void trim();
@@ -150,6 +184,14 @@ class stream_queue {
   std::deque<cell> cells_;
   std::uint64_t base_ = 0; ///< position of cells_.front()
   std::deque<placed_run> runs_;
+  std::vector<repeat_run> repeats_; ///< of events that are not forgotten
+  std::map<event_number, stream_data> context_;
+  std::uint64_t context_bytes_ = 0;
+  std::vector<event_number> over_unsent_; ///< forgotten before they were sent
+  bool records_ = false;
+  /// Runs of events with the position of their first entry.
+  std::vector<std::pair<std::uint64_t, event_run>> known_;
+  std::vector<std::pair<event_number, stream_data>> recordable_;
   std::size_t last_run_ = 0; ///< where the last look-up ended
   std::uint64_t assigned_entries_ = 0;
   std::uint64_t sent_ = 0;

@@ -312,6 +312,37 @@ std::uint32_t trigger_map::min_workers() const {
   return most;
 }
 
+/// Calls `f` with every event from `first` to `end` in which the stream has an entry.
+template <class F>
+void trigger_map::for_each_entry(stream_index stream, std::uint64_t first, std::uint64_t end, F&& f) const {
+  std::uint64_t begin = 0;
+  for (auto index : sequence_) {
+    auto& part = parts_[index];
+    if (begin >= end) return;
+    if (begin + part.length > first)
+      for (auto& row : part.rows) {
+        if (row.stream != stream) continue;
+        for (auto e = std::max(first, begin); e < std::min(end, begin + part.length); ++e)
+          if (row.slots[e - begin].shape != no_frame) f(e);
+      }
+    begin += part.length;
+  }
+}
+
+std::uint64_t trigger_map::entries_before(stream_index stream, event_number event) const {
+  std::uint64_t sum = 0;
+  for_each_entry(stream, 0, event.value, [&](auto) { ++sum; });
+  return sum;
+}
+
+std::vector<event_run> trigger_map::events_of(stream_index stream, event_number first, event_number end) const {
+  std::vector<event_run> runs;
+  for_each_entry(stream, first.value, end.value, [&](auto e) {
+    if (runs.empty() || !runs.back().extend(event_number(e))) runs.push_back({event_number(e), 1, 1});
+  });
+  return runs;
+}
+
 std::size_t trigger_map::memory() const {
   auto bytes = sequence_.capacity() * sizeof(std::uint32_t);
   for (auto& part : parts_) {

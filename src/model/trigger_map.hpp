@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "event_run.hpp"
 #include "ids.hpp"
 
 namespace dtranspose {
@@ -74,6 +75,10 @@ class trigger_map {
   std::uint64_t events() const { return events_; }
   /// How many entries a stream has: its slots that are not null.
   std::uint64_t entries(stream_index stream) const { return entries_[stream.value]; }
+  /// How many of them lie before an event.
+  std::uint64_t entries_before(stream_index stream, event_number event) const;
+  /// The events from `first` up to but not including `end` in which the stream has an entry.
+  std::vector<event_run> events_of(stream_index stream, event_number first, event_number end) const;
   /// A lower bound of the workers that a scan of this map needs.
   std::uint32_t min_workers() const;
 
@@ -85,6 +90,8 @@ class trigger_map {
 
  private:
   friend class trigger_map_reader;
+  template <class F>
+  void for_each_entry(stream_index stream, std::uint64_t first, std::uint64_t end, F&& f) const;
 
   std::vector<std::string> streams_;
   std::vector<map_part> parts_;

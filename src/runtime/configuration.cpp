@@ -412,6 +412,7 @@ class configuration_reader {
   configuration read(const toml::table& content) {
     section file(content, "", 1, found_);
     file.table("cluster", [this](section& in) { read_cluster(in); });
+    file.table("controller", [this](section& in) { in.text("journal", result_.controller.journal); });
     file.table("http", [this](section& in) { read_http(in); });
     file.tables("stream", [this](section& in) { read_stream(in); });
     file.table("scan", [this](section& in) { read_scan(in); });
@@ -423,6 +424,7 @@ class configuration_reader {
     file.tables("simulate", [this](section& in) { read_simulate(in); });
     file.finish();
     settle_leaders(file);
+    if (result_.controller.journal.empty()) result_.controller.journal = result_.reducer.journal;
     if (result_.streams.size() > max_streams)
       file.complain("stream", std::to_string(result_.streams.size()) + " streams are too many; up to " +
                                   std::to_string(max_streams) + " are supported");
@@ -437,16 +439,26 @@ class configuration_reader {
     in.quantity("listen", cluster.listen, address_kind);
     in.duration("heartbeat", cluster.heartbeat);
     in.duration("timeout", cluster.timeout);
+    in.duration("return_timeout", cluster.return_timeout);
     if (cluster.timeout <= cluster.heartbeat) in.complain("timeout", "must be longer than heartbeat");
-    in.table("tls", [](section& tls) {
-      for (auto key : {"certificate", "key", "authority"}) tls.not_yet(key);
+    in.table("tls", [&cluster](section& tls) {
+      for (auto key : {"certificate", "key", "authority"}) tls.require(key);
+      tls.text("certificate", cluster.tls.certificate);
+      tls.text("key", cluster.tls.key);
+      tls.text("authority", cluster.tls.authority);
     });
+    in.flag("insecure", cluster.insecure);
   }
 
   void read_http(section& in) {
     in.quantity("control", result_.http.control, address_kind);
     in.quantity("results", result_.http.results, address_kind);
-    in.not_yet("tokens");
+    in.text("tokens", result_.http.tokens);
+    in.text("certificate", result_.http.certificate);
+    in.text("key", result_.http.key);
+    if (result_.http.certificate.empty() != result_.http.key.empty())
+      in.complain("certificate", "certificate and key belong together: give both or none");
+    in.flag("insecure", result_.http.insecure);
   }
 
   void read_stream(section& in) {
@@ -462,6 +474,7 @@ class configuration_reader {
     in.whole("late_window", stream.late_window, 0, max_late_window);
     in.duration("rearm_timeout", stream.rearm_timeout, any_duration);
     in.flag("connect", stream.connect);
+    in.text("curve", stream.curve);
     read_options(in, stream.options);
     check_protocol(in, stream);
     in.choice("trigger", trigger_kinds, stream.software_triggered);
@@ -575,7 +588,8 @@ class configuration_reader {
   }
 
   void read_reducer(section& in) {
-    in.not_yet("journal");
+    in.text("journal", result_.reducer.journal);
+    in.choice("disk_full", choices<bool>{{"pause", true}, {"fail", false}}, result_.reducer.pause_when_full);
     in.duration("fsync", result_.reducer.fsync, any_duration);
     in.positive("snapshots_per_second", result_.reducer.snapshots_per_second);
   }
@@ -595,7 +609,7 @@ class configuration_reader {
   }
 
   void read_recording(section& in) {
-    in.not_yet("directory");
+    in.text("directory", result_.recording.directory);
     in.choice("as", recording_forms, result_.recording.as);
     in.choice("behind", behind_kinds, result_.recording.behind);
   }

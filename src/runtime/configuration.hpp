@@ -18,6 +18,11 @@
 
 namespace dtranspose {
 
+/// Files of certificates, PEM.
+struct tls_settings {
+  std::string certificate, key, authority;
+};
+
 /// `[cluster]`: who belongs together, and how they find and miss each other.
 struct cluster_settings {
   /// A process of another name is refused. Default: dtranspose.
@@ -30,6 +35,19 @@ struct cluster_settings {
   std::chrono::nanoseconds heartbeat = std::chrono::seconds(1);
   /// Silence after which a process counts as dead; longer than `heartbeat`. Default: 5s.
   std::chrono::nanoseconds timeout = std::chrono::seconds(5);
+  /// How long a scan waits for a process that it needs to come back, or for another in its place. Default: 60s.
+  std::chrono::nanoseconds return_timeout = std::chrono::seconds(60);
+  /// `tls`: between nodes everything goes through TLS, and peers must show a certificate that the authority has
+  /// signed. Default: none.
+  tls_settings tls;
+  /// Listen beyond loopback without TLS. Default: false.
+  bool insecure = false;
+};
+
+/// `[controller]`
+struct controller_settings {
+  /// Folder of its journal: with one, a scan outlives the controller. Default: that of the reducer.
+  std::string journal;
 };
 
 /// `[http]`: where people and control systems connect.
@@ -38,6 +56,12 @@ struct http_settings {
   host_and_port control{"127.0.0.1", 5000};
   /// HDF REST. Default: 127.0.0.1:5001.
   host_and_port results{"127.0.0.1", 5001};
+  /// File with the tokens that requests must show. Default: empty, none are asked for.
+  std::string tokens;
+  /// Of HTTPS, PEM files. Default: empty, HTTP.
+  std::string certificate, key;
+  /// Listen beyond loopback without tokens. Default: false.
+  bool insecure = false;
 };
 
 enum class socket_kind : std::uint8_t { pull, sub };
@@ -62,6 +86,8 @@ struct stream_settings {
   std::chrono::nanoseconds rearm_timeout = std::chrono::seconds(2);
   /// Does the reader connect, or bind and let the instrument connect? Default: true.
   bool connect = true;
+  /// File with keys of ZeroMQ's CURVE, where the instrument offers it. Default: empty.
+  std::string curve = {};
   /// Of the protocol: `[stream.options]`. Default: empty.
   protocol_options options = {};
   /// `trigger = "software"`: events get the value that was the latest when the leader's frame arrived,
@@ -115,6 +141,10 @@ struct analysis_settings {
 
 /// `[reducer]`: the fold.
 struct reducer_settings {
+  /// Folder of its journal: with one, a scan outlives the reducer. Default: empty, none is kept.
+  std::string journal;
+  /// `disk_full`: does a scan wait for room on a full disk ("pause"), or end ("fail")? Default: "pause".
+  bool pause_when_full = true;
   /// How long results may wait to be written to disk for good. Default: 100ms.
   std::chrono::nanoseconds fsync = std::chrono::milliseconds(100);
   /// Snapshots of the published tree, in Hz. Default: 10.
@@ -143,6 +173,8 @@ enum class recorder_behind : std::uint8_t {
 
 /// `[recording]`: streams to disk.
 struct recording_settings {
+  /// Folder where ingesters record their streams: with one, a scan outlives an ingester. Default: empty, off.
+  std::string directory;
   /// Default: dump.
   recording_form as = recording_form::dump;
   /// What happens when the disk is too slow. Default: hold.
@@ -173,6 +205,7 @@ struct simulate_settings {
 
 struct configuration {
   cluster_settings cluster;
+  controller_settings controller;
   http_settings http;
   std::vector<stream_settings> streams; ///< at most `max_streams`
   scan_settings scan;

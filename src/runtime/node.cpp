@@ -22,8 +22,10 @@
 #include "actors/messages.hpp"
 #include "actors/reducer.hpp"
 #include "actors/worker.hpp"
+#include "cluster/tls_tunnel.hpp"
 #include "model/error.hpp"
-#include "output/journal.hpp"
+#include "output/file_journals.hpp"
+#include "runtime/last_words.hpp"
 #include "runtime/version.hpp"
 #include "source/http_source.hpp"
 #include "source/tcp_source.hpp"
@@ -135,7 +137,16 @@ struct node::state {
                                                              ? std::map<std::string, std::string>()
                                                              : parameters->second,
                                            .arm_timeout = options.settings.scan.arm_timeout,
-                                           .stop_timeout = options.settings.scan.stop_timeout});
+                                           .stop_timeout = options.settings.scan.stop_timeout,
+                                           .return_timeout = options.settings.cluster.return_timeout,
+                                           .rejoin_timeout = options.settings.cluster.timeout +
+                                                             std::chrono::seconds(2),
+                                           .max_attempts = options.settings.scan.max_attempts,
+                                           .journals = journals_in(options.settings.controller.journal)});
+  }
+
+  static std::shared_ptr<journal_store> journals_in(const std::string& folder) {
+    return folder.empty() ? nullptr : make_file_journals(folder);
   }
 
   void build_ingester(const stream_settings& stream) {
@@ -155,6 +166,7 @@ struct node::state {
     o.life = life;
     o.around = options.around;
     o.make_source = [make, stream] { return make(stream); };
+    o.recording = options.settings.recording.directory;
     self.ingesters.push_back({stream.name, spawn_ingester(system, std::move(o))});
   }
 
@@ -178,6 +190,7 @@ struct node::state {
     o.url = stream.url;
     o.kind = stream.socket == socket_kind::pull ? zmq_socket_kind::pull : zmq_socket_kind::sub;
     o.bind = !stream.connect;
+    if (!stream.curve.empty()) o.curve = read_curve_keys(stream.curve, o.bind);
     o.format = std::move(format);
     return make_zmq_source(std::move(o), context);
   }
@@ -190,7 +203,11 @@ struct node::state {
     std::vector<caf::actor> handles;
     for (std::uint32_t i = 0; i < settings.count; ++i) {
       auto name = fmt::format("w{}.{}", i, self.name);
-      handles.push_back(spawn_worker(system, {.name = name, .life = life, .around = options.around}));
+      handles.push_back(spawn_worker(system, {.name = name,
+                                              .life = life,
+                                              .around = options.around,
+                                              .event_timeout = options.settings.scan.event_timeout,
+                                              .watched = watcher()}));
       self.workers.push_back({name, tags, handles.back()});
     }
     if (handles.empty()) return;
@@ -201,12 +218,26 @@ struct node::state {
                  .workers = std::move(handles)});
   }
 
+  /// Says which event ended the process. Not in a replay, which is one process anyway and may be a test's.
+  std::function<void(std::shared_ptr<const execution_watch>, const message_head&, worker_index)> watcher() {
+    if (!options.networked) return {};
+    if (!words) {
+      auto others = options.roles.controller || options.roles.ingester || options.roles.reducer;
+      words = std::make_unique<last_words>(
+          last_words::options{options.settings.scan.event_timeout, !others, options.around.steady,
+                              [this](const obituary& m) { caf::anon_send(self.assembler, m); }});
+    }
+    return [this](auto watch, auto& head, auto worker) { words->watch(std::move(watch), head, worker); };
+  }
+
   void build_reducer() {
     self.reducer = spawn_reducer(system, {.life = life,
                                           .around = options.around,
                                           .output = options.settings.output.file,
                                           .overwrite = options.settings.output.overwrite,
-                                          .make_journal = [] { return std::make_unique<no_journal>(); }});
+                                          .journals = journals_in(options.settings.reducer.journal),
+                                          .fsync = options.settings.reducer.fsync,
+                                          .pause_when_full = options.settings.reducer.pause_when_full});
   }
 
   void build_member() {
@@ -217,6 +248,11 @@ struct node::state {
                                    .controller = controller,
                                    .join_host = cluster.controller.host,
                                    .join_port = cluster.controller.port,
+                                   .random = options.around.random,
+                                   .heartbeat = cluster.heartbeat,
+                                   .steady = options.around.steady,
+                                   .timeout = cluster.timeout,
+                                   .route = route(),
                                    .refused = [this](const std::string& text) { note_refusal(text); }});
     if (options.networked) publish(cluster.listen);
     // Once it has answered, whatever asks the controller finds this process there.
@@ -226,12 +262,31 @@ struct node::state {
   }
 
   void publish(const host_and_port& listen) {
+    if (tunnel) {
+      // What comes from other nodes goes through TLS before it gets to the middleman.
+      auto inside = publish_at({"127.0.0.1", 0});
+      address = to_string(host_and_port{listen.host, tunnel->listen(listen.host, listen.port, inside)});
+    } else {
+      address = to_string(host_and_port{listen.host, publish_at(listen)});
+    }
+  }
+
+  std::uint16_t publish_at(const host_and_port& listen) {
     auto port = system.middleman().publish(member, listen.port, listen.host.c_str(), true);
-    if (!port)
-      throw std::runtime_error(
-          fmt::format("cannot take connections at {}: is the port in use? (see [cluster] listen, --listen)",
-                      to_string(listen)));
-    address = to_string(host_and_port{listen.host, *port});
+    if (port) return *port;
+    throw std::runtime_error(
+        fmt::format("cannot take connections at {}: is the port in use? (see [cluster] listen, --listen)",
+                    to_string(listen)));
+  }
+
+  /// Where the middleman connects to reach an address: with TLS, a door to it.
+  std::function<host_and_port(const std::string&, std::uint16_t)> route() {
+    auto& files = options.settings.cluster.tls;
+    if (!options.networked || files.certificate.empty()) return {};
+    tunnel = std::make_unique<tls_tunnel>(tls_files{files.certificate, files.key, files.authority});
+    return [this](const std::string& host, std::uint16_t port) {
+      return host_and_port{"127.0.0.1", tunnel->door_to(host, port)};
+    };
   }
 
   void note_refusal(const std::string& text) {
@@ -268,6 +323,8 @@ struct node::state {
   }
 
   node_options options;
+  std::unique_ptr<tls_tunnel> tunnel; ///< null: nothing goes through TLS
+  std::unique_ptr<last_words> words; ///< outlives the workers
   system_config config;
   std::shared_ptr<zmq::context_t> context;
   caf::actor_system system;

@@ -9,8 +9,10 @@
 #include <stdexcept>
 
 #include "actors/messages.hpp"
+#include "http/access_tokens.hpp"
 #include "http/control_bridge.hpp"
 #include "http/control_server.hpp"
+#include "http/https_identity.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/inquiry.hpp"
 #include "runtime/node.hpp"
@@ -85,6 +87,33 @@ void attend(node& process) {
   _exit(status);
 }
 
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+/// What can be reached from other machines lets nobody in who does not prove who they are, unless somebody says that
+/// they know.
+void refuse_strangers(const configuration& settings, const role_set& roles) {
+  auto& cluster = settings.cluster;
+  if (!is_loopback(cluster.listen.host) && cluster.tls.certificate.empty() && !cluster.insecure)
+    throw std::runtime_error(
+        fmt::format("{} can be reached from other machines: give [cluster] tls = {{ certificate, key, authority }}, "
+                    "or say [cluster] insecure = true",
+                    to_string(cluster.listen)));
+  auto& http = settings.http;
+  if (roles.controller && !is_loopback(http.control.host) && http.tokens.empty() && !http.insecure)
+    throw std::runtime_error(fmt::format("{} can be reached from other machines: give [http] tokens = \"FILE\", or "
+                                         "say [http] insecure = true",
+                                         to_string(http.control)));
+}
+
+http_protection protection_of(const http_settings& http) {
+  http_protection p;
+  if (!http.tokens.empty()) p.tokens = std::make_shared<const access_tokens>(http.tokens);
+  if (!http.certificate.empty()) p.tls = std::make_shared<const https_identity>(https_files{http.certificate, http.key});
+  return p;
+}
+
 } // namespace
 
 int run_roles(const role_command& command) {
@@ -93,6 +122,8 @@ int run_roles(const role_command& command) {
   if (roles.ingester && settings.streams.empty())
     throw std::runtime_error(
         "this process is to ingest and knows no stream: --config FILE with [[stream]] entries");
+  refuse_strangers(settings, roles);
+  auto protection = protection_of(settings.http);
   hold_signals();
   node process({.settings = settings, .roles = roles});
   spdlog::info("{} listens at {}", command.roles, process.address());
@@ -101,10 +132,11 @@ int run_roles(const role_command& command) {
   if (roles.controller) {
     bridge =
         std::make_unique<control_bridge>(process.system(), process.controller(), settings.scan.arm_timeout);
-    server =
-        std::make_unique<control_server>(settings.http.control.host, settings.http.control.port, *bridge);
+    server = std::make_unique<control_server>(settings.http.control.host, settings.http.control.port, *bridge,
+                                              protection);
     server->start();
-    spdlog::info("REST at http://{}:{}/api/v1", settings.http.control.host, server->port());
+    spdlog::info("REST at {}://{}:{}/api/v1", protection.tls ? "https" : "http", settings.http.control.host,
+                 server->port());
   }
   int status = 0;
   try {

@@ -23,6 +23,7 @@
 #include "recording/recording_index.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/progress_bar.hpp"
+#include "source/secret_file.hpp"
 #include "runtime/signals.hpp"
 
 namespace dtranspose {
@@ -209,7 +210,9 @@ class simulation {
 /// The system's REST interface, as its user.
 class remote_controller {
  public:
-  explicit remote_controller(const std::string& url) : client_(url) {
+  explicit remote_controller(const simulate_command& command) : client_(command.controller) {
+    if (!command.token_file.empty()) client_.set_bearer_token_auth(secret_of(command.token_file).c_str());
+    if (!command.authority.empty()) client_.set_ca_cert_path(command.authority.c_str());
     client_.set_connection_timeout(std::chrono::seconds(2));
     client_.set_read_timeout(std::chrono::seconds(60));
   }
@@ -249,6 +252,12 @@ class remote_controller {
   }
 
  private:
+  static std::string secret_of(const std::string& path) {
+    auto text = read_secret_file(path);
+    auto end = text.find_last_not_of(" \t\r\n");
+    return text.substr(0, end == std::string::npos ? 0 : end + 1);
+  }
+
   /// Why it was not taken, empty if it was. Throws for a map that will never be taken.
   std::string try_post(const std::string& body, const simulate_command& command) {
     if (auto missing = missing_workers(command); !missing.empty()) return missing;
@@ -316,7 +325,7 @@ int run_simulate(const simulate_command& command) {
   hold_signals();
   auto settings = read_configuration(command.config);
   simulation instruments(settings, command);
-  remote_controller controller(command.controller);
+  remote_controller controller(command);
   bool signalled = false;
   std::optional<progress> last;
   if (command.no_map) {

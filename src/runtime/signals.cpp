@@ -21,6 +21,8 @@ void hold_signals() {
   auto set = ending_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  // A file that has grown to its limit is a full disk to who writes it.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 bool wait_for_signal(std::chrono::milliseconds patience) {

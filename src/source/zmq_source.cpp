@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <zmq.hpp>
 
 #include "source/file_descriptor.hpp"
@@ -28,6 +30,10 @@ constexpr auto emptying_limit = std::chrono::milliseconds(500);
 constexpr auto reopen_interval = std::chrono::seconds(1);
 /// A silent connection is probed after this, and given up after so many probes without an answer.
 constexpr int keep_alive_idle_s = 10, keep_alive_interval_s = 5, keep_alive_probes = 3;
+/// How long a peer may take to prove who it is.
+constexpr auto proof_limit = std::chrono::seconds(5);
+/// How often a line about peers that failed to do so is logged, at most.
+constexpr auto failure_log_interval = std::chrono::seconds(5);
 
 /// False: nothing is waiting. A signal is no reason to lose the messages received so far.
 bool receive_part(zmq::socket_t& socket, zmq::message_t& part, int flags = 0) {
@@ -91,15 +97,34 @@ class zmq_frames final : public frame_owner {
   std::size_t count_ = 0, payload_ = 0;
 };
 
+/// Why a peer was not taken, of the value of the event.
+std::string text_of_failure(int kind, std::uint32_t value, bool listens) {
+  auto them = listens ? "the instrument that connects" : "the instrument";
+  if (kind == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+    return listens ? "the key of the instrument that connects is not among `clients`"
+                   : "the instrument refuses our key";
+  if (value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+    return fmt::format("{} does not use CURVE, or not as the other end", them);
+  if (value == ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC)
+    return listens ? "the instrument that connects has another key for us than ours"
+                   : "the instrument does not have the key that `server_public` says";
+  if (kind == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+    return fmt::format("{} ended the CURVE handshake{}", them,
+                       listens ? "" : ": is `server_public` its key, and is ours known to it?");
+  return fmt::format("{} broke the rules of the CURVE handshake", them);
+}
+
 /// Knows the peers of a socket from the events of its monitor.
 class peer_watch {
  public:
-  peer_watch(zmq::context_t& context, zmq::socket_t& watched)
-      : watched_(watched), events_(context, zmq::socket_type::pair) {
+  /// `proves`: only who has proved who it is counts as a peer.
+  peer_watch(zmq::context_t& context, zmq::socket_t& watched, bool proves, bool listens)
+      : watched_(watched), events_(context, zmq::socket_type::pair), proves_(proves), listens_(listens) {
     static std::atomic<unsigned> sockets = 0;
     auto address = "inproc://dtranspose-monitor-" + std::to_string(++sockets);
-    constexpr int kinds = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED |
-                          ZMQ_EVENT_CONNECT_DELAYED | ZMQ_EVENT_CONNECT_RETRIED;
+    int kinds = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED |
+                ZMQ_EVENT_CONNECT_DELAYED | ZMQ_EVENT_CONNECT_RETRIED;
+    if (proves) kinds |= ZMQ_EVENT_HANDSHAKE_SUCCEEDED | failure_kinds;
     if (zmq_socket_monitor(watched.handle(), address.c_str(), kinds) != 0) throw zmq::error_t();
     events_.connect(address);
   }
@@ -119,7 +144,7 @@ class peer_watch {
     }
   }
 
-  bool any() const { return !peers_.empty(); }
+  bool any() const { return proves_ ? proved_ > 0 : !peers_.empty(); }
 
   /// Was a connection lost since this was asked last?
   bool interrupted() { return std::exchange(interrupted_, false); }
@@ -127,28 +152,109 @@ class peer_watch {
   /// Was a connection lost, and none tried since?
   bool lost() const { return last_ == ZMQ_EVENT_DISCONNECTED && peers_.empty(); }
 
+  /// How peers failed to prove who they are, since this was asked last.
+  struct failures {
+    std::size_t count = 0;
+    std::string last;
+  };
+  failures failed() { return std::exchange(failures_, {}); }
+
  private:
+  static constexpr int failure_kinds = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                                       ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+
   // An event is its kind, 2 bytes, and a value, 4 bytes, in the byte order of the machine. The
   // value is the file descriptor of the connection, where there is one.
   void take(const zmq::message_t& event) {
     std::uint16_t kind = 0;
-    std::uint32_t fd = 0;
-    if (event.size() != sizeof kind + sizeof fd) return;
+    std::uint32_t value = 0;
+    if (event.size() != sizeof kind + sizeof value) return;
     std::memcpy(&kind, event.data(), sizeof kind);
-    std::memcpy(&fd, static_cast<const char*>(event.data()) + sizeof kind, sizeof fd);
-    if (kind == ZMQ_EVENT_CONNECTED || kind == ZMQ_EVENT_ACCEPTED) peers_.insert(fd);
-    if (kind == ZMQ_EVENT_DISCONNECTED) {
-      peers_.erase(fd);
-      interrupted_ = true;
+    std::memcpy(&value, static_cast<const char*>(event.data()) + sizeof kind, sizeof value);
+    if (kind == ZMQ_EVENT_CONNECTED || kind == ZMQ_EVENT_ACCEPTED) peers_.insert(value);
+    if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) ++proved_;
+    if ((kind & failure_kinds) != 0) {
+      ++failures_.count;
+      ++failed_;
+      failures_.last = text_of_failure(kind, value, listens_);
     }
+    if (kind == ZMQ_EVENT_DISCONNECTED) lose(value);
     last_ = kind;
+  }
+
+  // Events of handshakes don't tell of which connection they are. One that failed usually ends at once; where
+  // it can't be known which of them ended, data may be missing.
+  void lose(std::uint32_t fd) {
+    peers_.erase(fd);
+    interrupted_ |= !proves_ || (proved_ > 0 && (last_ & failure_kinds) == 0);
+    if (failed_ > 0)
+      --failed_;
+    else if (proved_ > 0)
+      --proved_;
+    proved_ = std::min(proved_, peers_.size());
+    failed_ = std::min(failed_, peers_.size() - proved_);
   }
 
   zmq::socket_t& watched_; ///< outlives this
   zmq::socket_t events_;
+  bool proves_, listens_;
   std::set<std::uint32_t> peers_;
+  std::size_t proved_ = 0, failed_ = 0; ///< of `peers_`
+  failures failures_;
   std::uint16_t last_ = 0; ///< kind of the last event
   bool interrupted_ = false;
+};
+
+/// Decides which clients a socket takes, by ZeroMQ's protocol for that (RFC 27). It must be there before the
+/// socket listens, and its context must be that socket's alone.
+class client_filter {
+ public:
+  client_filter(zmq::context_t& context, const std::vector<std::string>& keys)
+      : keys_(keys.begin(), keys.end()), questions_(context, zmq::socket_type::rep) {
+    questions_.set(zmq::sockopt::linger, 0);
+    questions_.bind(address);
+  }
+  // Closing alone would keep the address for a while.
+  ~client_filter() { zmq_unbind(questions_.handle(), address); }
+  client_filter(const client_filter&) = delete;
+  client_filter& operator=(const client_filter&) = delete;
+
+  zmq::socket_t& questions() { return questions_; }
+
+  void answer_all() {
+    for (zmq::message_t part; receive_part(questions_, part, ZMQ_DONTWAIT);) {
+      std::vector<std::string> parts{part.to_string()};
+      while (part.more()) {
+        receive_part(questions_, part);
+        parts.push_back(part.to_string());
+      }
+      answer(parts);
+    }
+  }
+
+ private:
+  // Version, request, domain, address, identity, mechanism, key. libzmq asks, nobody else can.
+  void answer(const std::vector<std::string>& question) {
+    constexpr std::size_t parts = 7, key_bytes = 32;
+    std::string key(40, '\0');
+    bool known = question.size() == parts && question[5] == "CURVE" && question[6].size() == key_bytes &&
+                 zmq_z85_encode(key.data(), reinterpret_cast<const std::uint8_t*>(question[6].data()),
+                                key_bytes) != nullptr &&
+                 keys_.contains(key);
+    if (!known && question.size() == parts && clock::now() >= next_line_) {
+      spdlog::warn("refused an instrument at {}: its public key {} is not among `clients`", question[3], key);
+      next_line_ = clock::now() + failure_log_interval;
+    }
+    for (auto& part : {std::string("1.0"), question.size() > 1 ? question[1] : "",
+                       std::string(known ? "200" : "400"), std::string(known ? "OK" : "unknown key"), key})
+      questions_.send(zmq::buffer(part), zmq::send_flags::sndmore);
+    questions_.send(zmq::message_t(), zmq::send_flags::none);
+  }
+
+  static constexpr auto address = "inproc://zeromq.zap.01";
+  std::set<std::string> keys_;
+  zmq::socket_t questions_;
+  clock::time_point next_line_;
 };
 
 /// An open socket with its monitor. Used from one thread at a time.
@@ -157,7 +263,7 @@ class receiver {
   receiver(const zmq_source_options& options, zmq::context_t& context)
       : socket_(context,
                 options.kind == zmq_socket_kind::pull ? zmq::socket_type::pull : zmq::socket_type::sub),
-        peers_(context, socket_), listens_(options.bind),
+        peers_(context, socket_, options.curve.has_value(), options.bind), listens_(options.bind),
         adapts_(!options.bind && !options.receive_high_water_mark),
         high_water_mark_(options.receive_high_water_mark.value_or(options.bind ? zmq_listening_messages
                                                                                : default_high_water_mark)) {
@@ -170,6 +276,7 @@ class receiver {
     socket_.set(zmq::sockopt::tcp_keepalive_cnt, keep_alive_probes);
     socket_.set(zmq::sockopt::rcvhwm, high_water_mark_);
     if (options.kind == zmq_socket_kind::sub) socket_.set(zmq::sockopt::subscribe, "");
+    if (options.curve) set_keys(*options.curve, context);
     if (options.bind)
       socket_.bind(options.url);
     else
@@ -178,12 +285,16 @@ class receiver {
 
   zmq::socket_t& socket() { return socket_; }
   zmq::socket_t& monitor() { return peers_.events(); }
+  /// Null: nobody is asked whom the socket takes.
+  zmq::socket_t* questions() { return filter_ ? &filter_->questions() : nullptr; }
 
   /// Looks after who came and went; returns whether there is a peer.
   bool update_peers() {
+    if (filter_) filter_->answer_all();
     peers_.update();
     return peers_.any();
   }
+  peer_watch::failures failed() { return peers_.failed(); }
   /// Was a connection lost since this was asked last?
   bool interrupted() { return peers_.interrupted(); }
   /// libzmq never connects again to a peer that broke the protocol: only a new socket does.
@@ -222,6 +333,16 @@ class receiver {
     socket_.set(zmq::sockopt::rcvhwm, wanted);
   }
 
+  void set_keys(const curve_keys& keys, zmq::context_t& context) {
+    socket_.set(zmq::sockopt::curve_publickey, keys.ours.public_key);
+    socket_.set(zmq::sockopt::curve_secretkey, keys.ours.secret_key);
+    socket_.set(zmq::sockopt::handshake_ivl, static_cast<int>(proof_limit / std::chrono::milliseconds(1)));
+    if (!listens_) return socket_.set(zmq::sockopt::curve_serverkey, keys.server_public);
+    socket_.set(zmq::sockopt::curve_server, true);
+    if (keys.clients) filter_.emplace(context, *keys.clients);
+  }
+
+  std::optional<client_filter> filter_; ///< outlives the socket that it is asked about
   zmq::socket_t socket_;
   peer_watch peers_;
   bool listens_, adapts_;
@@ -353,6 +474,7 @@ class zmq_source final : public source {
     bool busy = !sink_ ? drop_batch() : may_read() && receive_batch();
     bool connected = receiver_->update_peers();
     show(connected, may_read());
+    if (options_.curve) show_proofs(connected);
     interrupted_ |= receiver_->interrupted();
     // What came before the connection was lost still counts, as long as nothing newer can have come.
     if (interrupted_ && (connected || (!busy && may_read()))) note_interruption();
@@ -376,10 +498,11 @@ class zmq_source final : public source {
   /// Returns when a command, the monitor or, if it may be read, the socket has something, or after
   /// `timeout`; negative: never. False: nothing has.
   bool wait(std::chrono::milliseconds timeout) {
-    std::array<zmq_pollitem_t, 3> items = {{{nullptr, bell_.fd(), ZMQ_POLLIN, 0}}};
+    std::array<zmq_pollitem_t, 4> items = {{{nullptr, bell_.fd(), ZMQ_POLLIN, 0}}};
     int count = 1;
     if (receiver_) {
       items[count++] = {receiver_->monitor().handle(), 0, ZMQ_POLLIN, 0};
+      if (auto questions = receiver_->questions()) items[count++] = {questions->handle(), 0, ZMQ_POLLIN, 0};
       if (may_read()) items[count++] = {receiver_->socket().handle(), 0, ZMQ_POLLIN, 0};
     }
     auto ready = zmq_poll(items.data(), count, timeout.count());
@@ -440,7 +563,8 @@ class zmq_source final : public source {
       receiver_ = std::make_unique<receiver>(options_, *context_);
       std::lock_guard lock(mutex_);
       status_.address = receiver_->address();
-      status_.error.clear();
+      // A new socket alone has proved nothing.
+      if (!shown_unproved_) status_.error.clear();
     } catch (const zmq::error_t& error) {
       fail(error.what());
     }
@@ -450,6 +574,7 @@ class zmq_source final : public source {
     receiver_.reset();
     reopen_at_ = clock::now() + reopen_interval;
     show(false, false);
+    shown_unproved_ = false;
     std::lock_guard lock(mutex_);
     status_.error = (options_.bind ? "cannot listen on " : "cannot read from ") + options_.url + ": " + why;
   }
@@ -459,6 +584,29 @@ class zmq_source final : public source {
     std::lock_guard lock(mutex_);
     status_.connected = shown_connected_ = connected;
     status_.reading = shown_reading_ = reading;
+  }
+
+  void show_proofs(bool connected) {
+    auto failed = receiver_->failed();
+    if (failed.count > 0) log_failures(failed);
+    if (failed.count > 0 && !connected)
+      show_unproved("nothing is taken from " + options_.url + ": " + failed.last);
+    if (connected && shown_unproved_) show_unproved({});
+  }
+
+  void show_unproved(const std::string& why) {
+    shown_unproved_ = !why.empty();
+    std::lock_guard lock(mutex_);
+    status_.error = why;
+  }
+
+  void log_failures(const peer_watch::failures& failed) {
+    failures_ += failed.count;
+    if (clock::now() < next_failure_line_) return;
+    auto often = failures_ > 1 ? fmt::format(" ({} times)", failures_) : "";
+    spdlog::warn("{}: {}{}", options_.url, failed.last, often);
+    failures_ = 0;
+    next_failure_line_ = clock::now() + failure_log_interval;
   }
 
   zmq_source_options options_;
@@ -485,6 +633,9 @@ class zmq_source final : public source {
   bool interrupted_ = false;  ///< a connection was lost, which the format was not told yet
   std::size_t last_batch_packets_ = 0;
   bool shown_connected_ = false, shown_reading_ = true;
+  bool shown_unproved_ = false; ///< does the status say that a peer did not prove who it is?
+  std::size_t failures_ = 0;    ///< of peers to do so, not logged yet
+  clock::time_point next_failure_line_;
   clock::time_point reopen_at_;
 
   std::thread thread_;
@@ -495,6 +646,7 @@ class zmq_source final : public source {
 std::shared_ptr<zmq::context_t> make_zmq_context() { return std::make_shared<zmq::context_t>(); }
 
 std::unique_ptr<source> make_zmq_source(zmq_source_options options, std::shared_ptr<zmq::context_t> context) {
+  if (options.bind && options.curve) context = make_zmq_context();
   return std::make_unique<zmq_source>(std::move(options), std::move(context));
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "protocol/protocol.hpp"
+#include "source/curve_keys.hpp"
 #include "source/source.hpp"
 
 namespace zmq {
@@ -29,6 +30,8 @@ struct zmq_source_options {
   /// Messages that ZeroMQ may hold for each instrument. Nothing: 1000 where we connect, lowered as
   /// soon as frames are seen to be large; `zmq_listening_messages` where we listen.
   std::optional<int> receive_high_water_mark = {};
+  /// With keys nothing is received but from who proves to have the right ones, encrypted (CURVE).
+  std::optional<curve_keys> curve = {};
 };
 
 /// A batch ends at this many packets or payload bytes, or when nothing more is waiting.
@@ -56,6 +59,10 @@ std::shared_ptr<zmq::context_t> make_zmq_context();
 ///
 /// The socket is opened at once. If that fails `status().error` says why, and it is tried again
 /// every second. Its methods may be called from any thread but that of the sink.
+///
+/// With CURVE `connected` counts only peers that have proved who they are. As long as there is none, `error`
+/// says how the last one failed; failures are logged as well. A source that listens with CURVE has a context
+/// of its own, where it decides whom it takes.
 std::unique_ptr<source> make_zmq_source(zmq_source_options options, std::shared_ptr<zmq::context_t> context);
 
 } // namespace dtranspose

@@ -52,19 +52,20 @@ class assembler : public testing::Test {
         actor,
         dispatches{
             head_of(scan),
+            {},
             dispatch_id(1),
             {{{event_number(begin), count, stride}, worker_index(worker), slot_index(0), 1, streams}}});
   }
 
   void data(stream_index stream, std::vector<std::uint64_t> numbers, std::uint64_t scan = 1) {
-    partial_events m{head_of(scan), stream, sequence[stream.value]++, {}};
+    partial_events m{head_of(scan), incarnation(20), stream, 0, sequence[stream.value]++, {}};
     for (auto n : numbers)
       m.entries.push_back(
           {event_number(n), dispatch_id(1), text_data("ab"[stream.value] + std::to_string(n)), {}});
     ingester.send(actor, m);
   }
   void tombstone(stream_index stream, std::uint64_t number, fate how, std::string cause) {
-    partial_events m{head_of(), stream, sequence[stream.value]++, {}};
+    partial_events m{head_of(), incarnation(20), stream, 0, sequence[stream.value]++, {}};
     m.entries.push_back({event_number(number), dispatch_id(1), {}, missing_data{how, std::move(cause)}});
     ingester.send(actor, m);
   }
@@ -83,7 +84,8 @@ class assembler : public testing::Test {
   }
 
   void done(probe& worker, std::uint32_t index, std::uint64_t count, std::uint64_t scan = 1) {
-    worker.send(actor, processed{scan_id{scan, scan}, worker_index(index), count, 1000 * count, 100 * count});
+    worker.send(actor, processed{scan_id{scan, scan}, incarnation(20), worker_index(index), count, 1000 * count,
+                                 100 * count});
   }
 
   std::uint64_t status(std::initializer_list<std::string_view> keys) {
@@ -141,6 +143,7 @@ TEST_F(assembler, joins_by_number_whatever_the_order) {
 TEST_F(assembler, each_worker_gets_its_streams_and_its_order) {
   ready();
   controller.send(actor, dispatches{head_of(),
+                                    {},
                                     dispatch_id(1),
                                     {{{event_number(0), 2, 1}, worker_index(1), slot_index(0), 1, 1},
                                      {{event_number(0), 2, 1}, worker_index(2), slot_index(1), 2, 3},
@@ -161,7 +164,7 @@ TEST_F(assembler, frames_are_not_copied) {
   ready();
   dispatch(0, 1, 1, 1);
   auto x = text_data("x");
-  ingester.send(actor, partial_events{head_of(), a, 0, {{event_number(0), dispatch_id(1), x, {}}}});
+  ingester.send(actor, partial_events{head_of(), incarnation(20), a, 0, 0, {{event_number(0), dispatch_id(1), x, {}}}});
   EXPECT_EQ(first.expect<events>().batch->entries.at(0).data.frames().data(), x.frames().data());
 }
 
@@ -202,7 +205,7 @@ TEST_F(assembler, credit_is_cumulative_and_never_sinks) {
 
 TEST_F(assembler, large_events_get_little_credit) {
   ready();
-  first.send(actor, processed{scan_id{1, 1}, worker_index(1), 8, 8, 8 << 20});
+  first.send(actor, processed{scan_id{1, 1}, incarnation(20), worker_index(1), 8, 8, 8 << 20});
   auto m = controller.expect<credit>();
   EXPECT_LE(m.workers.at(0).granted - m.workers.at(0).processed, credit_window::smallest);
 }
@@ -238,6 +241,7 @@ TEST_F(assembler, the_worst_of_two_causes_counts_and_both_are_named) {
 TEST_F(assembler, a_tombstone_concerns_those_who_get_the_stream) {
   ready();
   controller.send(actor, dispatches{head_of(),
+                                    {},
                                     dispatch_id(1),
                                     {{{event_number(0), 1, 1}, worker_index(1), slot_index(0), 1, 1},
                                      {{event_number(0), 1, 1}, worker_index(2), slot_index(1), 1, 2}}});
@@ -268,7 +272,7 @@ TEST_F(assembler, messages_of_another_scan_or_generation_are_ignored) {
   data(a, {0}, 2);
   auto other = head_of();
   other.gen = generation(2);
-  ingester.send(actor, partial_events{other, a, 0, {{event_number(0), dispatch_id(1), text_data("x"), {}}}});
+  ingester.send(actor, partial_events{other, incarnation(20), a, 0, 0, {{event_number(0), dispatch_id(1), text_data("x"), {}}}});
   controller.send(actor, disarm{head_of(2)});
   EXPECT_THAT(given(first), IsEmpty());
   EXPECT_EQ(status({"open_events"}), 0u);
@@ -304,6 +308,207 @@ TEST_F(assembler, a_new_scan_begins_anew) {
   EXPECT_THAT(given(first), ElementsAre("0: a0"));
   done(first, 1, 1, 2);
   EXPECT_EQ(controller.expect<credit>().workers.at(0).processed, 1u);
+}
+
+// -- deaths, holes and connections
+// ----------------------------------------------------------------------
+
+/// One event of one slot for a worker, under a dispatch that follows another.
+dispatches moved(std::uint64_t event, std::uint32_t worker, stream_mask streams, std::uint64_t dispatch,
+                 std::uint64_t previous) {
+  return {head_of(),
+          dispatch_id(previous),
+          dispatch_id(dispatch),
+          {{{event_number(event), 1, 1}, worker_index(worker), slot_index(0), 1, streams}}};
+}
+
+partial_events piece(stream_index stream, std::uint64_t event, std::uint64_t dispatch, std::string text,
+                     std::uint32_t connection, std::uint64_t sequence) {
+  return {head_of(),
+          incarnation(20),
+          stream,
+          connection,
+          sequence,
+          {{event_number(event), dispatch_id(dispatch), text_data(text), {}}}};
+}
+
+TEST_F(assembler, keeps_what_it_closed_until_it_is_accepted) {
+  ready();
+  dispatch(0, 3, 1, 1);
+  for (std::uint64_t e = 0; e < 3; ++e) tombstone(a, e, fate::incomplete, "gap" + std::to_string(e));
+  std::vector<std::uint64_t> numbers;
+  for (auto& m : reducer.all<closes>()) numbers.push_back(m.sequence);
+  EXPECT_THAT(numbers, ElementsAre(0, 1, 2));
+  EXPECT_EQ(status({"unaccepted_closes"}), 3u);
+  reducer.send(actor, accepted{head_of(), 0});
+  reducer.send(actor, accepted{head_of(2), 2});
+  EXPECT_EQ(status({"unaccepted_closes"}), 2u);
+  reducer.send(actor, resend{head_of(), 1});
+  auto list = reducer.all<closes>();
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0].sequence, 1u);
+  EXPECT_THAT(list[0].slots.at(0).cause, testing::HasSubstr("gap1"));
+  EXPECT_EQ(list[0].slots.at(0).worker, worker_index(1));
+  reducer.send(actor, resend{head_of(), 2});
+  EXPECT_EQ(reducer.all<closes>().size(), 1u) << "what lies before has been written down";
+  reducer.send(actor, accepted{head_of(), 2});
+  reducer.send(actor, resend{head_of(), 3});
+  EXPECT_THAT(reducer.all<closes>(), IsEmpty());
+}
+
+TEST_F(assembler, what_it_closes_waits_for_a_reducer_that_is_away) {
+  ready();
+  dispatch(0, 1, 1, 1);
+  controller.send(actor, departed{incarnation(30)});
+  tombstone(a, 0, fate::incomplete, "a gap");
+  EXPECT_THAT(reducer.all<closes>(), IsEmpty());
+  probe other{w};
+  other.send(actor, resend{head_of(), 0});
+  EXPECT_EQ(other.expect<closes>().sequence, 0u);
+}
+
+TEST_F(assembler, entries_that_come_again_after_a_reconnect_are_dropped) {
+  ready();
+  dispatch(0, 3, 1, 3);
+  ingester.send(actor, piece(a, 0, 1, "a0", 0, 0));
+  ingester.send(actor, piece(a, 1, 1, "a1", 0, 1));
+  data(b, {0});
+  EXPECT_THAT(given(first), ElementsAre("0: a0 b0"));
+  // The connection was lost, and with it a message: all that is kept comes once more.
+  ingester.send(actor, piece(a, 0, 1, "again", 1, 0));
+  ingester.send(actor, piece(a, 1, 1, "again", 1, 1));
+  ingester.send(actor, piece(a, 2, 1, "a2", 1, 2));
+  EXPECT_EQ(status({"holes"}), 0u);
+  EXPECT_EQ(status({"open_events"}), 2u) << "what was handed over does not begin anew";
+  data(b, {1, 2});
+  EXPECT_THAT(given(first), ElementsAre("1: a1 b1", "2: a2 b2"));
+  EXPECT_EQ(status({"open_bytes"}), 0u);
+}
+
+TEST_F(assembler, a_hole_on_a_new_connection_is_one) {
+  ready();
+  ingester.send(actor, piece(a, 0, 1, "x", 0, 0));
+  ingester.send(actor, piece(a, 1, 1, "x", 1, 1));
+  EXPECT_EQ(status({"holes"}), 1u);
+}
+
+TEST_F(assembler, what_is_moved_here_joins_on_its_own) {
+  ready();
+  // Worker 2 has a slot of event 0; that of a worker that is gone comes to worker 1, from the same frames.
+  controller.send(actor, dispatches{head_of(),
+                                    {},
+                                    dispatch_id(1),
+                                    {{{event_number(0), 1, 1}, worker_index(2), slot_index(1), 1, 3}}});
+  data(a, {0});
+  controller.send(actor, moved(0, 1, 3, 2, 1));
+  data(b, {0});
+  EXPECT_THAT(given(second), ElementsAre("0: a0 b0"));
+  EXPECT_THAT(given(first), IsEmpty()) << "its frames come under its own dispatch";
+  ingester.send(actor, piece(a, 0, 2, "a0", 0, 1));
+  ingester.send(actor, piece(b, 0, 2, "b0", 0, 1));
+  EXPECT_THAT(given(first), ElementsAre("0: a0 b0"));
+  EXPECT_EQ(status({"open_events"}), 0u);
+}
+
+TEST_F(assembler, frames_of_what_is_moved_may_come_first) {
+  ready();
+  dispatch(5, 1, 1, 1);
+  ingester.send(actor, piece(a, 0, 2, "a0", 0, 0));
+  EXPECT_THAT(given(first), IsEmpty());
+  controller.send(actor, moved(0, 1, 1, 2, 1));
+  EXPECT_THAT(given(first), ElementsAre("0: a0"));
+}
+
+TEST_F(assembler, what_is_moved_goes_before_what_waits_behind_it) {
+  ready();
+  controller.send(actor, dispatches{head_of(),
+                                    {},
+                                    dispatch_id(1),
+                                    {{{event_number(6), 2, 2}, worker_index(1), slot_index(0), 1, 1}}});
+  controller.send(actor, moved(7, 1, 1, 2, 1));
+  controller.send(actor, moved(2, 1, 1, 3, 2));
+  // Events 6 and 8 wait for an instrument whose sender may wait for event 2 to end.
+  ingester.send(actor, piece(a, 2, 3, "a2", 0, 0));
+  EXPECT_THAT(given(first), ElementsAre("2: a2"));
+  ingester.send(actor, piece(a, 7, 2, "a7", 0, 1));
+  EXPECT_THAT(given(first), IsEmpty());
+  ingester.send(actor, piece(a, 6, 1, "a6", 0, 2));
+  EXPECT_THAT(given(first), ElementsAre("6: a6", "7: a7"));
+}
+
+TEST_F(assembler, a_hole_in_its_dispatches_waits_for_the_controller) {
+  ready();
+  dispatch(0, 1, 1, 1);
+  controller.send(actor, moved(5, 1, 1, 3, 2));
+  ingester.send(actor, piece(a, 0, 1, "a0", 0, 0));
+  ingester.send(actor, piece(a, 5, 3, "a5", 0, 1));
+  ingester.send(actor, piece(a, 4, 2, "a4", 0, 2));
+  EXPECT_THAT(given(first), ElementsAre("0: a0")) << "event 4 lies before event 5";
+  auto m = order();
+  m.resume = true;
+  auto answer = controller.ask<armed>(actor, m).get();
+  EXPECT_TRUE(answer.known);
+  EXPECT_EQ(answer.taken, dispatch_id(1));
+  controller.send(actor, moved(4, 1, 1, 2, 1));
+  controller.send(actor, moved(5, 1, 1, 3, 2));
+  EXPECT_THAT(given(first), ElementsAre("4: a4", "5: a5"));
+  controller.send(actor, moved(5, 1, 1, 3, 2));
+  EXPECT_EQ(status({"open_events"}), 0u) << "what comes twice is taken once";
+}
+
+TEST_F(assembler, a_controller_that_was_away_learns_where_it_stands) {
+  ready();
+  dispatch(0, 8, 1, 1);
+  data(a, {0, 1, 2});
+  done(first, 1, 3);
+  controller.all<credit>();
+  probe other{w};
+  auto m = order();
+  m.resume = true;
+  auto answer = other.ask<armed>(actor, m).get();
+  EXPECT_TRUE(answer.known);
+  EXPECT_EQ(answer.taken, dispatch_id(1));
+  auto told = other.expect<credit>();
+  ASSERT_EQ(told.workers.size(), 2u);
+  EXPECT_EQ(told.workers[0].processed, 3u);
+  done(first, 1, 1);
+  EXPECT_EQ(other.expect<credit>().workers.at(0).processed, 4u);
+  EXPECT_THAT(controller.all<credit>(), IsEmpty());
+  EXPECT_FALSE(other.ask<armed>(actor, order(2)).get().known);
+}
+
+TEST_F(assembler, who_was_given_up_starts_anew) {
+  ready();
+  dispatch(0, 2, 1, 1);
+  tombstone(a, 0, fate::incomplete, "a gap");
+  reducer.all<closes>();
+  controller.send(actor, renew{incarnation(25)});
+  reducer.send(actor, resend{head_of(), 0});
+  EXPECT_THAT(reducer.all<closes>(), IsEmpty()) << "somebody else decides on that";
+  data(a, {1});
+  EXPECT_THAT(given(first), IsEmpty());
+  auto m = order();
+  m.workers.push_back({"w3", incarnation(25), 2});
+  m.resume = true;
+  auto answer = controller.ask<armed>(actor, m).get();
+  EXPECT_FALSE(answer.known);
+  EXPECT_EQ(answer.from, incarnation(25));
+  controller.all<credit>();
+  controller.send(actor, dispatches{head_of(),
+                                    {},
+                                    dispatch_id(7),
+                                    {{{event_number(5), 1, 1}, worker_index(3), slot_index(0), 1, 1}}});
+  ingester.send(actor, piece(a, 5, 7, "a5", 0, 0));
+  EXPECT_THAT(first.all<events>(), IsEmpty()) << "it was meant for its earlier life";
+  auto meant = piece(a, 5, 7, "a5", 0, 0);
+  meant.to = incarnation(25);
+  ingester.send(actor, meant);
+  auto batch = first.expect<events>();
+  EXPECT_EQ(batch.life, incarnation(25));
+  first.send(actor, processed{scan_id{1, 1}, incarnation(20), worker_index(3), 1, 1, 1});
+  EXPECT_THAT(controller.all<credit>(), IsEmpty()) << "of its earlier life";
+  first.send(actor, processed{scan_id{1, 1}, incarnation(25), worker_index(3), 1, 1, 1});
+  EXPECT_EQ(controller.expect<credit>().workers.at(0).index, worker_index(3));
 }
 
 TEST_F(assembler, notices_messages_that_are_missing) {

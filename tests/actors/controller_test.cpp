@@ -32,15 +32,38 @@ std::string simple_map(std::uint64_t count, std::vector<std::string> streams = {
 
 class controller : public testing::Test {
  protected:
-  controller() {
-    actor = w.own(spawn_controller(w.system(), {.life = incarnation(1),
+  controller() { build(); }
+
+  /// So many that a death without a word makes nobody a suspect.
+  std::uint32_t max_attempts = 1000;
+
+  void build() {
+    actor = w.own(spawn_controller(w.system(), {.life = incarnation(life),
                                                 .around = w.around(),
                                                 .version = "1.2.3",
                                                 .analysis = "roi",
                                                 .parameters = {{"rows", "1:2"}},
                                                 .arm_timeout = 10s,
-                                                .stop_timeout = 5s}));
+                                                .stop_timeout = 5s,
+                                                .return_timeout = 30s,
+                                                .rejoin_timeout = 30s,
+                                                .max_attempts = max_attempts,
+                                                .journals = journals}));
     w.run();
+  }
+
+  /// The process goes, and another one comes that has its journal.
+  void restart() {
+    caf::anon_send_exit(actor, caf::exit_reason::kill);
+    w.run();
+    for (auto p : everybody()) p->letters.clear();
+    ++life;
+    build();
+  }
+  void keep_journal() {
+    journals = std::make_shared<memory_journals>();
+    caf::anon_send_exit(actor, caf::exit_reason::kill);
+    build();
   }
 
   member_info ingesters_process() {
@@ -62,8 +85,18 @@ class controller : public testing::Test {
     member_info m;
     m.life = incarnation(21);
     m.name = "work2@host";
+    m.member = member2.handle;
     m.assembler = assembler2.handle;
     m.workers = {{"w2", {"generic"}, w2.handle}};
+    return m;
+  }
+  member_info third_process() {
+    member_info m;
+    m.life = incarnation(22);
+    m.name = "work3@host";
+    m.member = member.handle;
+    m.assembler = assembler3.handle;
+    m.workers = {{"w3", {"generic", "gpu"}, w3.handle}};
     return m;
   }
   member_info reducer_process() {
@@ -104,7 +137,7 @@ class controller : public testing::Test {
   /// Events that each worker was given since it was last asked, from what its assembler was told.
   std::map<std::uint32_t, std::vector<std::uint64_t>> given() {
     std::map<std::uint32_t, std::vector<std::uint64_t>> list;
-    for (auto assembler : {&assembler1, &assembler2})
+    for (auto assembler : {&assembler1, &assembler2, &assembler3})
       for (auto& m : assembler->all<dispatches>())
         for (auto& run : m.runs)
           for (std::uint32_t i = 0; i < run.events.count; ++i)
@@ -150,6 +183,52 @@ class controller : public testing::Test {
 
   std::vector<probe*> everybody() { return {&reducer, &w0, &w1, &w2, &assembler1, &assembler2, &a, &b}; }
 
+  // -- who goes and comes
+  void lose(std::uint64_t life) { user.send(actor, departed{incarnation(life)}); }
+
+  /// The reducer has shut out what the controller asked it to.
+  std::vector<worker_index> let_fence() {
+    auto request = reducer.take_letter<fence>();
+    if (!request) ADD_FAILURE() << "no fence among " << reducer.describe();
+    if (!request) return {};
+    auto workers = request->content.get_as<fence>(0).workers;
+    reducer.reply(*request, true);
+    return workers;
+  }
+
+  /// The third process joins in the midst of a scan.
+  void let_in_third(std::uint64_t credit = 8) {
+    join(third_process());
+    w3.answer<arm>(armed{incarnation(22), 0});
+    assembler3.answer<arm>(armed{incarnation(22), credit});
+  }
+
+  /// Messages of assignments, each of which must name the one before it.
+  std::vector<assignments> told(probe& ingester, dispatch_id& last) {
+    auto list = ingester.all<assignments>();
+    for (auto& m : list) {
+      EXPECT_EQ(m.previous, last);
+      EXPECT_GT(m.dispatch, last);
+      last = m.dispatch;
+    }
+    return list;
+  }
+  /// Events that an ingester is to send once more, as "event to place".
+  static std::vector<std::string> repeats_in(const std::vector<assignments>& list) {
+    std::vector<std::string> texts;
+    for (auto& m : list)
+      for (auto& run : m.repeats)
+        for (std::uint32_t i = 0; i < run.events.count; ++i)
+          texts.push_back(std::to_string(run.events.at(i).value) + " to " + std::to_string(run.target));
+    return texts;
+  }
+  static std::vector<std::uint64_t> events_of(const std::vector<unmappable>& list) {
+    std::vector<std::uint64_t> events;
+    for (auto& m : list)
+      for (std::uint32_t i = 0; i < m.slots.events.count; ++i) events.push_back(m.slots.events.at(i).value);
+    return events;
+  }
+
   world w;
   /// Ingesters say at once how they are, and the reducer keeps every ledger.
   static caf::message_handler status_of(std::string stream) {
@@ -162,6 +241,9 @@ class controller : public testing::Test {
   probe user{w}, a{w, status_of("a")}, b{w, status_of("b")}, assembler1{w}, assembler2{w}, w0{w}, w1{w},
       w2{w};
   probe reducer{w, keeps_ledger()};
+  probe member{w}, member2{w}, assembler3{w}, w3{w};
+  std::shared_ptr<memory_journals> journals;
+  std::uint64_t life = 1;
   caf::actor actor;
 };
 
@@ -452,41 +534,6 @@ TEST_F(controller, an_ingester_under_pressure_makes_workers_flush) {
   for (auto p : {&w0, &w1, &w2}) EXPECT_THAT(p->all<flush>(), SizeIs(1));
 }
 
-TEST_F(controller, who_joins_later_takes_part_in_the_next_scan) {
-  join(ingesters_process());
-  join(second_process());
-  join(reducer_process());
-  auto answer = post(simple_map(4));
-  reducer.answer<arm>(armed{incarnation(30), 0});
-  w2.answer<arm>(armed{incarnation(21), 0});
-  assembler2.answer<arm>(armed{incarnation(21), 2});
-  join(first_process());
-  a.answer<arm>(armed{incarnation(10), 0});
-  b.answer<arm>(armed{incarnation(10), 0});
-  EXPECT_EQ(answer.error(), "");
-  EXPECT_THAT(w0.letters, IsEmpty());
-  user.send(actor, departed{incarnation(20)});
-  EXPECT_EQ(state().state, "running") << "it had no part in it";
-}
-
-TEST_F(controller, a_process_that_leaves_fails_the_scan_with_a_ledger_that_adds_up) {
-  auto head = begin(simple_map(10), 2);
-  commit(head, 0, 3);
-  a.all<forget>();
-  user.send(actor, departed{incarnation(21)});
-  auto p = state();
-  EXPECT_EQ(p.state, "failed");
-  EXPECT_THAT(p.trouble, HasSubstr("work2@host is gone"));
-  EXPECT_EQ(p.fates.at("folded"), 3u);
-  EXPECT_EQ(p.fates.at("lost"), 7u);
-  expect_adds_up(10);
-  for (auto x : everybody()) EXPECT_THAT(x->all<disarm>(), SizeIs(1));
-  // Fates are final.
-  commit(head, 3, 3);
-  EXPECT_EQ(state().fates.at("folded"), 3u);
-  EXPECT_EQ(post(simple_map(1)).code(), std::nullopt) << "the others go on";
-}
-
 TEST_F(controller, a_process_that_has_no_part_may_leave) {
   join_all();
   member_info idle;
@@ -567,9 +614,11 @@ TEST_F(controller, the_timer_of_a_stop_does_not_hit_the_next_scan) {
 
 TEST_F(controller, a_stop_without_a_scan_says_so) {
   EXPECT_FALSE(stop());
-  begin(simple_map(3));
-  user.send(actor, departed{incarnation(10)});
-  EXPECT_FALSE(stop());
+  auto head = begin(simple_map(3));
+  commit(head, 0, 3);
+  finish_workers();
+  reducer.answer<finish_scan>(finished_scan{});
+  EXPECT_FALSE(stop()) << "it is over";
 }
 
 TEST_F(controller, a_stop_flushes_what_is_deferred) {
@@ -673,14 +722,6 @@ TEST_F(controller, a_file_that_cannot_be_closed_fails_the_scan) {
   expect_adds_up(3);
 }
 
-TEST_F(controller, a_process_that_leaves_while_draining_fails_the_scan) {
-  auto head = begin(simple_map(3));
-  commit(head, 0, 3);
-  user.send(actor, departed{incarnation(30)});
-  EXPECT_EQ(state().state, "failed");
-  expect_adds_up(3);
-}
-
 TEST_F(controller, a_new_sequence_replaces_a_running_scan) {
   auto old = begin(simple_map(10), 1);
   auto answer = post(simple_map(4));
@@ -721,6 +762,846 @@ TEST_F(controller, events_that_nobody_sees_are_discarded) {
   a.answer<arm>(armed{incarnation(10), 0});
   EXPECT_EQ(state().fates.at("discarded"), 2u);
   EXPECT_EQ(state().state, "draining");
+}
+
+// -- who goes, and who comes
+// ----------------------------------------------------------------------------
+
+TEST_F(controller, moves_nothing_before_the_reducer_has_shut_its_worker_out) {
+  auto head = begin(simple_map(9));
+  auto had = given().at(2);
+  ASSERT_THAT(had, SizeIs(3));
+  dispatch_id last_a, last_b;
+  told(a, last_a);
+  told(b, last_b);
+  lose(21);
+  EXPECT_EQ(state().state, "running");
+  EXPECT_EQ(events_in(given()), 0u);
+  EXPECT_THAT(a.all<assignments>(), IsEmpty());
+  // What the reducer had of it, it tells before it answers.
+  commit(head, had[0], 1);
+  EXPECT_THAT(let_fence(), ElementsAre(worker_index(2)));
+  auto moved = given();
+  ASSERT_THAT(moved, SizeIs(1));
+  EXPECT_LT(moved.begin()->first, 2u);
+  EXPECT_THAT(moved.begin()->second, ElementsAre(had[1], had[2])) << "what is open, in order";
+  auto list = told(a, last_a);
+  EXPECT_THAT(list.front().gone, ElementsAre(1)) << "nothing is sent there any more";
+  auto expected = testing::ElementsAre(std::to_string(had[1]) + " to 0", std::to_string(had[2]) + " to 0");
+  EXPECT_THAT(repeats_in(list), expected);
+  EXPECT_THAT(repeats_in(told(b, last_b)), expected);
+  // Somebody else's word counts no more.
+  grant(head, 2, 100, 3);
+  EXPECT_EQ(events_in(given()), 0u);
+}
+
+TEST_F(controller, frames_are_expected_under_the_dispatch_that_they_are_sent_with) {
+  begin(simple_map(9));
+  auto first = assembler1.all<dispatches>();
+  ASSERT_THAT(first, SizeIs(1));
+  EXPECT_EQ(first[0].previous, dispatch_id());
+  a.all<assignments>();
+  lose(21);
+  let_fence();
+  auto moved = assembler1.expect<dispatches>();
+  EXPECT_EQ(moved.previous, first[0].dispatch);
+  EXPECT_EQ(a.all<assignments>().back().repeats.at(0).dispatch, moved.dispatch);
+}
+
+TEST_F(controller, what_is_moved_goes_to_who_has_least_in_hand) {
+  for (std::uint32_t idle : {0u, 1u}) {
+    SCOPED_TRACE(idle);
+    build();
+    auto head = begin(simple_map(9));
+    given();
+    grant(head, idle, 8, 3);
+    lose(21);
+    let_fence();
+    auto moved = given();
+    ASSERT_THAT(moved, SizeIs(1));
+    EXPECT_EQ(moved.begin()->first, idle);
+    for (auto p : everybody()) p->letters.clear();
+  }
+}
+
+TEST_F(controller, what_is_moved_goes_to_who_has_its_tags) {
+  begin(simple_map(4, {"a", "b"}, "gpu"));
+  auto had = given();
+  ASSERT_THAT(had, SizeIs(1));
+  let_in_third();
+  assembler3.all<dispatches>();
+  // Who is gone had the tags, and of those that are left one has them.
+  lose(20);
+  EXPECT_THAT(let_fence(), ElementsAre(worker_index(0), worker_index(1)));
+  auto moved = given();
+  ASSERT_THAT(moved, SizeIs(1));
+  EXPECT_EQ(moved.begin()->first, 3u);
+  EXPECT_EQ(moved.begin()->second, had.at(1));
+}
+
+TEST_F(controller, what_nobody_can_take_over_waits_for_who_comes) {
+  begin(simple_map(4, {"a", "b"}, "gpu"));
+  auto had = given().at(1);
+  lose(20);
+  let_fence();
+  w.advance(20s, 500ms);
+  EXPECT_EQ(events_in(given()), 0u) << "w2 has not the tags";
+  EXPECT_THAT(reducer.all<give_up>(), IsEmpty());
+  let_in_third();
+  EXPECT_EQ(given().at(3), had);
+  w.advance(40s, 500ms);
+  EXPECT_THAT(reducer.all<give_up>(), IsEmpty());
+}
+
+TEST_F(controller, what_nobody_takes_over_in_time_fails) {
+  auto head = begin(simple_map(4, {"a", "b"}, "gpu"));
+  given();
+  commit(head, 0, 1);
+  lose(20);
+  let_fence();
+  w.advance(31s, 500ms);
+  auto request = reducer.take_letter<give_up>();
+  ASSERT_TRUE(request);
+  auto slots = request->content.get_as<give_up>(0).slots;
+  EXPECT_THAT(events_of(slots), ElementsAre(1, 2, 3));
+  EXPECT_EQ(slots[0].how, fate::failed);
+  EXPECT_THAT(slots[0].cause, HasSubstr("gpu"));
+  EXPECT_EQ(state().completed_events, 1u) << "only the reducer ends a slot";
+  commit(head, 1, 3, fate::failed, slots[0].cause);
+  reducer.reply(*request, true);
+  EXPECT_EQ(state().fates.at("failed"), 3u);
+  EXPECT_EQ(state().state, "draining");
+  EXPECT_THAT(w0.all<finish_worker>(), IsEmpty()) << "it is gone";
+  w2.answer<finish_worker>(finished_worker{worker_index(2), 0, ""});
+  reducer.answer<finish_scan>(finished_scan{});
+  expect_adds_up(4);
+}
+
+TEST_F(controller, the_rest_of_a_map_whose_tags_nobody_has_any_more_ends_the_scan) {
+  begin(simple_map(40, {"a", "b"}, "gpu"), 4);
+  given();
+  lose(20);
+  let_fence();
+  w.advance(20s, 500ms);
+  EXPECT_THAT(a.all<halt>(), IsEmpty());
+  w.advance(12s, 500ms);
+  EXPECT_THAT(a.expect<halt>().cause, HasSubstr("{gpu}"));
+}
+
+TEST_F(controller, two_processes_that_go_one_after_the_other) {
+  auto head = begin(simple_map(9));
+  auto had = given();
+  let_in_third();
+  given();
+  lose(21);
+  lose(20);
+  EXPECT_THAT(let_fence(), ElementsAre(worker_index(2)));
+  auto first = given();
+  EXPECT_THAT(let_fence(), ElementsAre(worker_index(0), worker_index(1)));
+  std::multiset<std::uint64_t> all;
+  for (auto& list : {first, given()})
+    for (auto& [worker, events] : list) {
+      EXPECT_EQ(worker, 3u) << "nothing goes to who is gone";
+      all.insert(events.begin(), events.end());
+    }
+  EXPECT_EQ(all, (std::multiset<std::uint64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8}));
+  commit(head, 0, 9);
+  EXPECT_EQ(state().state, "draining");
+}
+
+TEST_F(controller, what_was_moved_once_moves_again) {
+  begin(simple_map(9));
+  given();
+  lose(21);
+  let_fence();
+  auto moved = given();
+  let_in_third();
+  given();
+  lose(20);
+  let_fence();
+  std::multiset<std::uint64_t> all;
+  for (auto& [worker, events] : given()) {
+    EXPECT_EQ(worker, 3u);
+    all.insert(events.begin(), events.end());
+  }
+  EXPECT_EQ(all.size(), 9u);
+  EXPECT_EQ(std::set<std::uint64_t>(all.begin(), all.end()).size(), 9u) << "each once";
+}
+
+TEST_F(controller, a_fence_that_takes_long_is_heeded_all_the_same) {
+  begin(simple_map(9));
+  auto had = given().at(2);
+  lose(21);
+  // The reducer waits for room on its disk before it answers.
+  w.advance(50s, 500ms);
+  auto old = reducer.take_letter<fence>();
+  ASSERT_TRUE(old);
+  reducer.reply(*old, true);
+  while (auto again = reducer.take_letter<fence>()) reducer.reply(*again, true);
+  w.advance(5s, 500ms);
+  while (auto again = reducer.take_letter<fence>()) reducer.reply(*again, true);
+  std::vector<std::uint64_t> moved;
+  for (auto& [worker, events] : given()) moved.insert(moved.end(), events.begin(), events.end());
+  EXPECT_EQ(moved, had) << "or they wait for ever";
+}
+
+TEST_F(controller, slots_for_everybody_lapse_with_one_who_is_gone) {
+  join_all();
+  post(simple_map(2), true);
+  auto head = arm_everybody();
+  given();
+  a.all<assignments>();
+  lose(21);
+  let_fence();
+  auto request = reducer.take_letter<give_up>();
+  ASSERT_TRUE(request);
+  auto slots = request->content.get_as<give_up>(0).slots;
+  EXPECT_THAT(events_of(slots), ElementsAre(0, 3));
+  for (auto& s : slots) EXPECT_EQ(s.how, fate::empty) << "it is no trouble: others have it";
+  auto moved = given();
+  for (auto& [worker, events] : moved) EXPECT_THAT(events, testing::Each(testing::AllOf(testing::Gt(0), testing::Lt(3))));
+  reducer.reply(*request, true);
+  (void)head;
+}
+
+TEST_F(controller, slots_for_everybody_that_nobody_else_has_wait) {
+  for (auto& m : {ingesters_process(), second_process(), reducer_process()}) join(m);
+  post(simple_map(2), true);
+  reducer.answer<arm>(armed{incarnation(30), 0});
+  w2.answer<arm>(armed{incarnation(21), 0});
+  assembler2.answer<arm>(armed{incarnation(21), 8});
+  a.answer<arm>(armed{incarnation(10), 0});
+  b.answer<arm>(armed{incarnation(10), 0});
+  EXPECT_THAT(given().at(0), ElementsAre(0, 1, 2, 3));
+  lose(21);
+  let_fence();
+  EXPECT_THAT(reducer.all<give_up>(), IsEmpty());
+  let_in_third();
+  std::multiset<std::uint64_t> to_map;
+  for (auto& m : assembler3.all<dispatches>())
+    for (auto& run : m.runs)
+      for (std::uint32_t i = 0; i < run.events.count && run.slots > 0; ++i) to_map.insert(run.events.at(i).value);
+  EXPECT_EQ(to_map, (std::multiset<std::uint64_t>{0, 1, 2, 3}));
+}
+
+TEST_F(controller, who_comes_late_looks_at_what_everybody_had_and_then_works) {
+  join_all();
+  post(simple_map(60), true);
+  auto head = arm_everybody(2);
+  given();
+  dispatch_id last;
+  told(a, last);
+  join(third_process());
+  auto order = w3.letters.front().content.get_as<arm>(0);
+  EXPECT_FALSE(order.resume) << "it knows nothing of the scan";
+  EXPECT_EQ(order.worker, worker_index(3));
+  EXPECT_EQ(order.workers.at(3).place, 2);
+  EXPECT_THAT(assembler3.letters, IsEmpty()) << "its worker is first";
+  w3.answer<arm>(armed{incarnation(22), 0});
+  EXPECT_THAT(a.all<assignments>(), IsEmpty());
+  EXPECT_EQ(events_in(given()), 0u);
+  assembler3.answer<arm>(armed{incarnation(22), 2});
+  for (auto p : {&reducer, &a, &b}) {
+    auto table = p->expect<arm>();
+    EXPECT_TRUE(table.resume);
+    EXPECT_THAT(table.workers, SizeIs(4));
+  }
+  auto list = assembler3.all<dispatches>();
+  ASSERT_GE(list.size(), 2u);
+  EXPECT_EQ(list[0].previous, dispatch_id());
+  ASSERT_THAT(list[0].runs, SizeIs(1));
+  EXPECT_EQ(list[0].runs[0].events, (event_run{event_number(0), 1, 1}));
+  EXPECT_EQ(list[0].runs[0].slots, 0) << "nobody folds what comes of it";
+  EXPECT_EQ(list[1].previous, list[0].dispatch);
+  EXPECT_GT(list[1].runs.at(0).slots, 0);
+  EXPECT_THAT(repeats_in(told(a, last)), ElementsAre("0 to 2"));
+  (void)head;
+}
+
+TEST_F(controller, who_joins_while_it_is_arming_is_let_in_afterwards) {
+  join(ingesters_process());
+  join(second_process());
+  join(reducer_process());
+  auto answer = post(simple_map(4));
+  join(third_process());
+  reducer.answer<arm>(armed{incarnation(30), 0});
+  w2.answer<arm>(armed{incarnation(21), 0});
+  assembler2.answer<arm>(armed{incarnation(21), 2});
+  EXPECT_THAT(w3.letters, IsEmpty());
+  a.answer<arm>(armed{incarnation(10), 0});
+  b.answer<arm>(armed{incarnation(10), 0});
+  EXPECT_EQ(answer.error(), "");
+  EXPECT_EQ(events_in(given()), 2u);
+  w3.answer<arm>(armed{incarnation(22), 0});
+  assembler3.answer<arm>(armed{incarnation(22), 2});
+  EXPECT_THAT(given().at(1), ElementsAre(2, 3));
+}
+
+TEST_F(controller, who_was_given_up_goes_on_as_somebody_else) {
+  begin(simple_map(9));
+  let_in_third();
+  lose(22);
+  join(third_process());
+  EXPECT_THAT(member.all<renew>(), SizeIs(1)) << "its link was broken, and what it had is somebody else's";
+  EXPECT_THAT(w3.all<arm>(), IsEmpty());
+  auto m = third_process();
+  m.life = incarnation(23);
+  join(m);
+  EXPECT_THAT(w3.all<arm>(), SizeIs(1));
+}
+
+TEST_F(controller, an_event_that_ends_its_workers_fails) {
+  max_attempts = 2;
+  build();
+  auto head = begin(simple_map(9));
+  auto had = given().at(2);
+  auto bury = [&](std::uint32_t worker, std::uint64_t process, std::vector<event_number> suspects) {
+    auto from = head;
+    from.from = incarnation(process);
+    user.send(actor, obituary{from, worker_index(worker), std::move(suspects), "signal 11"});
+  };
+  bury(2, 21, {event_number(had[1])});
+  EXPECT_THAT(reducer.all<give_up>(), IsEmpty()) << "once is no proof";
+  lose(21);
+  let_fence();
+  auto moved = given();
+  ASSERT_THAT(moved, SizeIs(1));
+  EXPECT_EQ(moved.begin()->second, had);
+  EXPECT_THAT(reducer.all<fence>(), IsEmpty()) << "a process is shut out once";
+  bury(moved.begin()->first, 20, {event_number(had[1])});
+  auto request = reducer.take_letter<give_up>();
+  ASSERT_TRUE(request);
+  auto slots = request->content.get_as<give_up>(0).slots;
+  EXPECT_THAT(events_of(slots), ElementsAre(had[1]));
+  EXPECT_EQ(slots[0].how, fate::failed);
+  EXPECT_THAT(slots[0].cause, testing::AllOf(HasSubstr("2 workers"), HasSubstr("signal 11")));
+  commit(head, had[1], 1, fate::failed, slots[0].cause);
+  reducer.reply(*request, true);
+  let_in_third();
+  given();
+  let_fence();
+  for (auto& [worker, events] : given()) EXPECT_THAT(events, testing::Not(testing::Contains(had[1])));
+}
+
+TEST_F(controller, an_event_that_ends_its_workers_without_a_word_is_tried_alone_and_fails) {
+  max_attempts = 2;
+  build();
+  auto head = begin(simple_map(9), 3);
+  auto had = given();
+  let_in_third(3);
+  given();
+  // The first two are through with what they have, and have deferred it; the last is at its second event.
+  grant(head, 0, 3, 3);
+  grant(head, 1, 3, 3);
+  grant(head, 2, 3, 1);
+  lose(21);
+  let_fence();
+  std::map<std::uint64_t, std::uint32_t> given_to;
+  for (auto& [worker, events] : given())
+    for (auto e : events) given_to[e] = worker;
+  auto suspect = had[2][1];
+  EXPECT_TRUE(given_to.contains(had[2][0])) << "it was through with that one";
+  ASSERT_TRUE(given_to.contains(suspect));
+  EXPECT_FALSE(given_to.contains(had[2][2])) << "one at a time";
+  EXPECT_THAT(reducer.all<give_up>(), IsEmpty()) << "once is no proof";
+  ASSERT_LT(given_to[suspect], 2u);
+  lose(20);
+  let_fence();
+  auto request = reducer.take_letter<give_up>();
+  ASSERT_TRUE(request);
+  auto slots = request->content.get_as<give_up>(0).slots;
+  EXPECT_THAT(events_of(slots), ElementsAre(suspect));
+  EXPECT_EQ(slots[0].how, fate::failed);
+  EXPECT_THAT(slots[0].cause, HasSubstr("2 processes"));
+}
+
+TEST_F(controller, a_suspect_that_is_none_goes_on) {
+  max_attempts = 2;
+  build();
+  auto head = begin(simple_map(9), 3);
+  auto had = given();
+  grant(head, 0, 3, 3);
+  grant(head, 1, 3, 3);
+  lose(21);
+  let_fence();
+  std::set<std::uint64_t> seen;
+  std::uint64_t through[2] = {3, 3};
+  for (int i = 0; i < 3; ++i) {
+    auto next = given();
+    ASSERT_THAT(next, SizeIs(1)) << "one at a time";
+    auto& [worker, events] = *next.begin();
+    ASSERT_THAT(events, SizeIs(1));
+    seen.insert(events[0]);
+    ASSERT_LT(worker, 2u);
+    grant(head, worker, 9, ++through[worker]);
+  }
+  EXPECT_EQ(seen, std::set<std::uint64_t>(had[2].begin(), had[2].end()));
+  commit(head, 0, 9);
+  EXPECT_EQ(state().state, "draining");
+}
+
+TEST_F(controller, of_a_pair_that_cannot_reach_each_other_the_workers_are_given_up) {
+  for (std::uint64_t other : {10, 30}) {
+    SCOPED_TRACE(other);
+    build();
+    begin(simple_map(9));
+    auto had = given().at(2);
+    user.send(actor, unreachable{incarnation(21), incarnation(20)});
+    user.send(actor, unreachable{incarnation(21), incarnation(99)});
+    EXPECT_THAT(reducer.all<fence>(), IsEmpty()) << "these two need not talk";
+    user.send(actor, unreachable{incarnation(other), incarnation(21)});
+    user.send(actor, unreachable{incarnation(21), incarnation(other)});
+    EXPECT_THAT(member2.all<renew>(), SizeIs(1)) << "it starts anew";
+    EXPECT_THAT(let_fence(), ElementsAre(worker_index(2)));
+    EXPECT_THAT(reducer.all<fence>(), IsEmpty());
+    EXPECT_EQ(given().begin()->second, had);
+    for (auto p : everybody()) p->letters.clear();
+  }
+}
+
+// -- the reducer goes and comes
+
+TEST_F(controller, waits_for_its_reducer) {
+  auto head = begin(simple_map(40), 1);
+  given();
+  lose(30);
+  EXPECT_EQ(state().state, "running");
+  grant(head, 0, 8, 1);
+  EXPECT_EQ(events_in(given()), 0u) << "nobody would fold it";
+  w.advance(20s, 500ms);
+  auto m = reducer_process();
+  m.life = incarnation(31);
+  join(m);
+  auto request = reducer.take_letter<arm>();
+  ASSERT_TRUE(request);
+  EXPECT_TRUE(request->content.get_as<arm>(0).resume);
+  EXPECT_EQ(events_in(given()), 0u);
+  reducer.reply(*request, armed{incarnation(31), 0, false, {}});
+  EXPECT_GT(events_in(given()), 0u);
+  w.advance(40s, 500ms);
+  EXPECT_EQ(state().state, "running");
+}
+
+TEST_F(controller, a_reducer_that_stays_away_fails_the_scan) {
+  auto head = begin(simple_map(10), 2);
+  commit(head, 0, 3);
+  for (auto p : everybody()) p->letters.clear();
+  lose(30);
+  w.advance(29s, 500ms);
+  EXPECT_EQ(state().state, "running");
+  w.advance(2s, 500ms);
+  EXPECT_EQ(state().state, "failed");
+  EXPECT_THAT(state().trouble, HasSubstr("the reducer is gone"));
+  EXPECT_EQ(state().fates.at("folded"), 3u);
+  EXPECT_EQ(state().fates.at("lost"), 7u);
+  expect_adds_up(10);
+  for (auto p : {&w0, &w1, &w2, &assembler1, &assembler2, &a, &b}) EXPECT_THAT(p->all<disarm>(), SizeIs(1));
+  // Fates are final.
+  commit(head, 3, 3);
+  EXPECT_EQ(state().fates.at("folded"), 3u);
+}
+
+TEST_F(controller, a_reducer_that_cannot_take_the_scan_up_fails_it) {
+  begin(simple_map(10), 2);
+  lose(30);
+  auto m = reducer_process();
+  m.life = incarnation(31);
+  join(m);
+  reducer.answer<arm>(make_error(ec::unavailable, "the reducer keeps no journal"));
+  EXPECT_EQ(state().state, "failed");
+  EXPECT_EQ(state().trouble, "the reducer keeps no journal");
+  expect_adds_up(10);
+}
+
+TEST_F(controller, a_reducer_that_comes_back_is_given_all_fences) {
+  begin(simple_map(9));
+  auto had = given().at(2);
+  lose(30);
+  lose(21);
+  EXPECT_THAT(reducer.all<fence>(), IsEmpty());
+  auto m = reducer_process();
+  m.life = incarnation(31);
+  join(m);
+  auto request = reducer.take_letter<arm>();
+  ASSERT_TRUE(request);
+  EXPECT_TRUE(request->content.get_as<arm>(0).workers.at(2).gone);
+  reducer.reply(*request, armed{incarnation(31), 0, true, {}});
+  EXPECT_EQ(events_in(given()), 0u);
+  EXPECT_THAT(let_fence(), ElementsAre(worker_index(2)));
+  EXPECT_EQ(given().begin()->second, had);
+}
+
+TEST_F(controller, a_fence_that_went_down_with_the_reducer_is_asked_for_again) {
+  begin(simple_map(9));
+  auto had = given().at(2);
+  lose(21);
+  lose(30);
+  auto old = reducer.take_letter<fence>();
+  ASSERT_TRUE(old);
+  reducer.reply(*old, make_error(ec::unavailable, "gone"));
+  auto m = reducer_process();
+  m.life = incarnation(31);
+  join(m);
+  reducer.answer<arm>(armed{incarnation(31), 0, false, {}});
+  let_fence();
+  EXPECT_EQ(given().begin()->second, had);
+}
+
+TEST_F(controller, a_reducer_that_goes_while_draining_is_asked_to_finish_again) {
+  auto head = begin(simple_map(3));
+  commit(head, 0, 3);
+  finish_workers();
+  auto old = reducer.take_letter<finish_scan>();
+  ASSERT_TRUE(old);
+  lose(30);
+  reducer.reply(*old, make_error(caf::sec::remote_linking_failed));
+  EXPECT_EQ(state().state, "draining");
+  auto m = reducer_process();
+  m.life = incarnation(31);
+  join(m);
+  reducer.answer<arm>(armed{incarnation(31), 0, false, {}});
+  auto again = reducer.take_letter<finish_scan>();
+  ASSERT_TRUE(again);
+  EXPECT_THAT(again->content.get_as<finish_scan>(0).workers, SizeIs(3));
+  reducer.reply(*again, finished_scan{"/out.h5", {}, 0});
+  EXPECT_EQ(state().state, "finished");
+  EXPECT_EQ(state().output, "/out.h5");
+  expect_adds_up(3);
+}
+
+TEST_F(controller, a_reducer_that_stays_away_while_draining_fails_the_scan) {
+  auto head = begin(simple_map(3));
+  commit(head, 0, 3);
+  finish_workers();
+  lose(30);
+  w.advance(31s, 500ms);
+  EXPECT_EQ(state().state, "failed");
+  EXPECT_EQ(state().fates.at("folded"), 3u) << "what was committed stays so";
+  expect_adds_up(3);
+}
+
+TEST_F(controller, a_worker_that_goes_while_draining_is_not_waited_for) {
+  auto head = begin(simple_map(3));
+  commit(head, 0, 3);
+  w0.answer<finish_worker>(finished_worker{worker_index(0), 1, ""});
+  w1.answer<finish_worker>(finished_worker{worker_index(1), 1, ""});
+  lose(21);
+  auto request = reducer.take_letter<finish_scan>();
+  ASSERT_TRUE(request);
+  EXPECT_THAT(request->content.get_as<finish_scan>(0).workers, SizeIs(2));
+  reducer.reply(*request, finished_scan{});
+  EXPECT_EQ(state().state, "finished");
+  EXPECT_THAT(to_json(ledger()), HasSubstr("w2 is gone"));
+}
+
+// -- an ingester goes and comes
+
+TEST_F(controller, an_ingester_that_goes_moves_nothing) {
+  auto head = begin(simple_map(9));
+  given();
+  lose(10);
+  EXPECT_EQ(state().state, "running");
+  EXPECT_THAT(reducer.all<fence>(), IsEmpty());
+  EXPECT_EQ(events_in(given()), 0u);
+  commit(head, 0, 9);
+  EXPECT_EQ(state().state, "draining") << "what was sent stays good";
+}
+
+TEST_F(controller, another_ingester_takes_a_stream_up_where_it_is_open) {
+  auto head = begin(simple_map(9));
+  auto had = given();
+  arm_place place{.start = 0, .first = 1, .series = 5};
+  auto from = head;
+  from.from = incarnation(10);
+  user.send(actor, stream_began{from, stream_index(0), place});
+  commit(head, 0, 2);
+  lose(10);
+  for (auto p : {&a, &b}) p->letters.clear();
+  auto m = ingesters_process();
+  m.life = incarnation(11);
+  join(m);
+  auto request = a.take_letter<arm>();
+  ASSERT_TRUE(request);
+  auto order = request->content.get_as<arm>(0);
+  EXPECT_TRUE(order.resume);
+  EXPECT_EQ(order.from.first, stream_position(2)) << "what has ended is not wanted any more";
+  EXPECT_EQ(order.from.arm, place);
+  EXPECT_EQ(order.entries, 9u);
+  a.reply(*request, armed{incarnation(11), 0, false, {}});
+  auto told = a.expect<assignments>();
+  EXPECT_EQ(told.previous, dispatch_id()) << "it has none before it";
+  std::vector<std::uint64_t> kept;
+  for (auto& run : told.runs) {
+    EXPECT_TRUE(run.keep);
+    EXPECT_THAT(run.targets, IsEmpty());
+    for (std::uint32_t i = 0; i < run.events.count; ++i) kept.push_back(run.events.at(i).value);
+  }
+  EXPECT_THAT(kept, ElementsAre(2, 3, 4, 5, 6, 7, 8));
+  std::set<std::string> expected, asked;
+  for (auto& [worker, events] : had)
+    for (auto e : events)
+      if (e >= 2) expected.insert(std::to_string(e) + " to " + std::to_string(worker / 2));
+  for (auto& text : repeats_in({told})) asked.insert(text);
+  EXPECT_EQ(asked, expected);
+  EXPECT_EQ(a.expect<forget>().events.at(0), (event_range{event_number(0), event_number(2)}));
+}
+
+TEST_F(controller, an_ingester_that_was_cut_off_is_told_what_it_missed) {
+  auto head = begin(simple_map(30), 2);
+  dispatch_id last;
+  auto first = told(a, last);
+  given();
+  auto from = head;
+  from.from = incarnation(10);
+  user.send(actor, taken{from, stream_index(0), last});
+  user.send(actor, taken{from, stream_index(1), last});
+  lose(10);
+  // Work goes on: the queues of what is away fill up later.
+  grant(head, 0, 8, 2);
+  grant(head, 1, 8, 2);
+  auto meanwhile = given();
+  EXPECT_THAT(a.all<assignments>(), IsEmpty());
+  join(ingesters_process());
+  a.answer<arm>(armed{incarnation(10), 0, true, last});
+  std::set<std::uint64_t> events;
+  for (auto& m : told(a, last))
+    for (auto& run : m.runs)
+      for (std::uint32_t i = 0; i < run.events.count; ++i) events.insert(run.events.at(i).value);
+  std::set<std::uint64_t> expected;
+  for (auto& [worker, list] : meanwhile) expected.insert(list.begin(), list.end());
+  EXPECT_EQ(events, expected);
+  EXPECT_FALSE(expected.empty());
+}
+
+TEST_F(controller, an_ingester_that_stays_away_stops_the_scan) {
+  auto head = begin(simple_map(12), 2);
+  auto had = given();
+  lose(10);
+  w.advance(29s, 500ms);
+  EXPECT_EQ(state().completed_events, 0u);
+  w.advance(2s, 500ms);
+  EXPECT_THAT(state().trouble, testing::AllOf(HasSubstr("stream 'a'"), HasSubstr("its ingester is gone")));
+  // What was given out and waits for it is lost: the assemblers are told in its place.
+  for (auto assembler : {&assembler1, &assembler2}) {
+    std::set<std::uint64_t> lost;
+    for (auto& m : assembler->all<partial_events>())
+      for (auto& e : m.entries) {
+        ASSERT_TRUE(e.missing);
+        EXPECT_EQ(e.missing->how, fate::lost);
+        EXPECT_FALSE(e.data);
+        lost.insert(e.event.value);
+      }
+    std::set<std::uint64_t> expected;
+    for (auto& [worker, events] : had)
+      if ((worker < 2) == (assembler == &assembler1)) expected.insert(events.begin(), events.end());
+    EXPECT_EQ(lost, expected);
+  }
+  commit(head, 0, 6, fate::lost, "gone");
+  finish_workers();
+  reducer.answer<finish_scan>(finished_scan{});
+  EXPECT_EQ(state().state, "stopped");
+  expect_adds_up(12);
+}
+
+// -- its own restart
+
+TEST_F(controller, a_restart_takes_the_scan_up) {
+  keep_journal();
+  auto head = begin(simple_map(30), 3);
+  auto had = given();
+  commit(head, 0, 4);
+  restart();
+  auto p = state();
+  EXPECT_EQ(p.scan, to_string(head.scan));
+  EXPECT_EQ(p.state, "running");
+  EXPECT_EQ(p.last_assigned, 9u);
+  EXPECT_EQ(p.total_events, 30u);
+  join_all();
+  for (auto x : everybody()) {
+    auto order = x->letters.front().content.get_as<arm>(0);
+    EXPECT_TRUE(order.resume);
+    EXPECT_EQ(order.head.scan, head.scan);
+    EXPECT_EQ(order.head.from, incarnation(2));
+  }
+  // Everybody has what was sent but for one, whose last message was lost.
+  auto last = dispatch_id(1);
+  reducer.answer<arm>(armed{incarnation(30), 0, true, {}});
+  commit(head, 0, 4);
+  assembler2.answer<arm>(armed{incarnation(21), 0, true, last});
+  assembler1.answer<arm>(armed{incarnation(20), 0, true, {}});
+  a.answer<arm>(armed{incarnation(10), 0, true, last});
+  EXPECT_THAT(a.all<assignments>(), IsEmpty());
+  b.answer<arm>(armed{incarnation(10), 0, true, {}});
+  EXPECT_THAT(b.expect<assignments>().dispatch, last);
+  auto again = given();
+  // What has ended is not needed.
+  for (auto worker : {0u, 1u}) std::erase_if(had[worker], [](auto event) { return event < 4; });
+  EXPECT_EQ(again[0], had[0]);
+  EXPECT_EQ(again[1], had[1]);
+  EXPECT_THAT(again[2], IsEmpty()) << "it has them";
+  EXPECT_EQ(state().completed_events, 4u);
+  for (std::uint32_t i = 0; i < 3; ++i) grant(head, i, 6, 3);
+  auto next = given();
+  EXPECT_EQ(events_in(next), 9u);
+  std::set<std::uint64_t> fresh;
+  for (auto& [worker, events] : next) fresh.insert(events.begin(), events.end());
+  EXPECT_EQ(*fresh.begin(), 9u) << "nothing is given out twice";
+}
+
+TEST_F(controller, a_restart_gives_out_nothing_before_all_are_back) {
+  keep_journal();
+  auto head = begin(simple_map(30), 3);
+  given();
+  restart();
+  join_all();
+  reducer.answer<arm>(armed{incarnation(30), 0, true, {}});
+  a.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(1)});
+  b.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(1)});
+  assembler1.answer<arm>(armed{incarnation(20), 0, true, dispatch_id(1)});
+  for (std::uint32_t i = 0; i < 2; ++i) grant(head, i, 9, 3);
+  EXPECT_EQ(events_in(given()), 0u);
+  assembler2.answer<arm>(armed{incarnation(21), 0, true, dispatch_id(1)});
+  EXPECT_GT(events_in(given()), 0u);
+}
+
+TEST_F(controller, who_does_not_come_back_after_a_restart_is_gone) {
+  keep_journal();
+  begin(simple_map(9));
+  auto had = given().at(2);
+  restart();
+  for (auto& m : {ingesters_process(), first_process(), reducer_process()}) join(m);
+  reducer.answer<arm>(armed{incarnation(30), 0, true, {}});
+  a.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(1)});
+  b.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(1)});
+  assembler1.answer<arm>(armed{incarnation(20), 0, true, dispatch_id(1)});
+  w.advance(29s, 500ms);
+  EXPECT_THAT(reducer.all<fence>(), IsEmpty());
+  w.advance(2s, 500ms);
+  EXPECT_THAT(let_fence(), ElementsAre(worker_index(2)));
+  EXPECT_EQ(given().begin()->second, had);
+}
+
+TEST_F(controller, a_process_that_forgot_the_scan_is_gone_after_a_restart) {
+  keep_journal();
+  begin(simple_map(9));
+  auto had = given().at(2);
+  restart();
+  join_all();
+  reducer.answer<arm>(armed{incarnation(30), 0, true, {}});
+  a.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(1)});
+  b.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(1)});
+  assembler1.answer<arm>(armed{incarnation(20), 0, true, dispatch_id(1)});
+  assembler2.answer<arm>(armed{incarnation(21), 8, false, {}});
+  EXPECT_THAT(let_fence(), ElementsAre(worker_index(2)));
+  EXPECT_EQ(given().begin()->second, had);
+}
+
+TEST_F(controller, a_restart_remembers_what_was_moved) {
+  keep_journal();
+  begin(simple_map(9));
+  given();
+  lose(21);
+  let_fence();
+  auto moved = given();
+  auto to = moved.begin()->first;
+  restart();
+  for (auto& m : {ingesters_process(), first_process(), reducer_process()}) join(m);
+  EXPECT_TRUE(reducer.letters.front().content.get_as<arm>(0).workers.at(2).gone);
+  reducer.answer<arm>(armed{incarnation(30), 0, true, {}});
+  while (auto f = reducer.take_letter<fence>()) reducer.reply(*f, true);
+  assembler1.answer<arm>(armed{incarnation(20), 0, true, dispatch_id(1)});
+  auto again = given();
+  ASSERT_THAT(again, SizeIs(1));
+  EXPECT_EQ(again.at(to), moved.at(to)) << "it was sent, and not taken";
+}
+
+TEST_F(controller, what_a_death_left_moves_once_it_is_known_who_is_back) {
+  keep_journal();
+  begin(simple_map(9));
+  auto had = given().at(2);
+  lose(21);
+  restart();
+  join(reducer_process());
+  reducer.answer<arm>(armed{incarnation(30), 0, true, {}});
+  EXPECT_THAT(let_fence(), ElementsAre(worker_index(2)));
+  join(first_process());
+  assembler1.answer<arm>(armed{incarnation(20), 0, true, dispatch_id(1)});
+  join(ingesters_process());
+  a.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(1)});
+  b.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(1)});
+  auto moved = given();
+  ASSERT_THAT(moved, SizeIs(1));
+  EXPECT_EQ(moved.begin()->second, had);
+  w.advance(40s, 500ms);
+  EXPECT_THAT(reducer.all<give_up>(), IsEmpty());
+}
+
+TEST_F(controller, a_restart_remembers_where_an_arm_lies) {
+  keep_journal();
+  auto head = begin(simple_map(9));
+  arm_place place{.start = 0, .first = 1, .series = 5};
+  auto from = head;
+  from.from = incarnation(10);
+  user.send(actor, stream_began{from, stream_index(1), place});
+  restart();
+  join(ingesters_process());
+  EXPECT_EQ(b.expect<arm>().from.arm, place);
+}
+
+TEST_F(controller, a_restart_remembers_a_stop) {
+  keep_journal();
+  begin(simple_map(30), 3);
+  stop();
+  restart();
+  EXPECT_EQ(state().trouble, "stopped on request");
+  EXPECT_EQ(state().fates.at("lost"), 21u);
+  join_all();
+  a.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(1)});
+  EXPECT_EQ(a.expect<halt>().cause, "stopped on request");
+}
+
+TEST_F(controller, what_lapsed_ends_although_it_was_started_again) {
+  keep_journal();
+  join_all();
+  post(simple_map(2), true);
+  auto head = arm_everybody();
+  lose(21);
+  let_fence();
+  ASSERT_TRUE(reducer.take_letter<give_up>()) << "that went down with it";
+  restart();
+  for (auto& m : {ingesters_process(), first_process(), reducer_process()}) join(m);
+  reducer.answer<arm>(armed{incarnation(30), 0, true, {}});
+  assembler1.answer<arm>(armed{incarnation(20), 0, true, dispatch_id(9)});
+  a.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(9)});
+  b.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(9)});
+  while (auto f = reducer.take_letter<fence>()) reducer.reply(*f, true);
+  EXPECT_THAT(events_in(given()), 0u);
+  auto request = reducer.take_letter<give_up>();
+  ASSERT_TRUE(request) << "nobody would end that slot any more";
+  EXPECT_THAT(events_of(request->content.get_as<give_up>(0).slots), ElementsAre(0, 3));
+  (void)head;
+}
+
+TEST_F(controller, a_scan_that_is_over_leaves_no_journal) {
+  keep_journal();
+  auto head = begin(simple_map(3));
+  EXPECT_THAT(journals->names(), SizeIs(1));
+  commit(head, 0, 3);
+  finish_workers();
+  reducer.answer<finish_scan>(finished_scan{});
+  EXPECT_THAT(journals->names(), IsEmpty());
+  restart();
+  EXPECT_EQ(state().state, "idle");
+}
+
+TEST_F(controller, a_journal_that_cannot_be_read_is_no_scan) {
+  keep_journal();
+  begin(simple_map(3));
+  journals->only().records.front().content.resize(5);
+  restart();
+  EXPECT_EQ(state().state, "idle");
+  join_all();
+  EXPECT_TRUE(post(simple_map(3)).open());
 }
 
 // -- what people ask

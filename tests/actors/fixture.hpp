@@ -15,6 +15,7 @@
 #include <caf/send.hpp>
 #include <chrono>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -25,6 +26,7 @@
 #include "actors/messages.hpp"
 #include "model/error.hpp"
 #include "model/surroundings.hpp"
+#include "output/journal.hpp"
 #include "source/source.hpp"
 
 namespace dtranspose::test {
@@ -38,6 +40,7 @@ class pending {
   struct state {
     std::optional<T> value;
     std::optional<caf::error> error;
+    std::uint64_t arrival = 0; ///< counts together with those of letters
   };
 
   explicit pending(std::shared_ptr<state> s) : state_(std::move(s)) {}
@@ -51,6 +54,7 @@ class pending {
   }
   /// What the error says; empty without one.
   std::string error() const { return state_->error ? text_of(*state_->error) : std::string(); }
+  std::uint64_t arrival() const { return state_->arrival; }
   std::optional<ec> code() const { return state_->error ? code_of(*state_->error) : std::nullopt; }
 
  private:
@@ -166,7 +170,12 @@ class probe {
     auto state = std::make_shared<typename pending<T>::state>();
     self()
         ->request(to, caf::infinite, std::forward<Ts>(content)...)
-        .then([state](const T& x) { state->value = x; }, [state](const caf::error& e) { state->error = e; });
+        .then(
+            [this, state](const T& x) {
+              state->value = x;
+              state->arrival = world_.arrivals++;
+            },
+            [state](const caf::error& e) { state->error = e; });
     world_.run();
     return pending<T>(state);
   }
@@ -277,6 +286,76 @@ class scripted_source final : public source {
 
  private:
   std::shared_ptr<source_script> script_;
+};
+
+/// Journals in memory, with a disk that tests fill up and machines that they switch off.
+class memory_journals final : public journal_store {
+ public:
+  struct record {
+    std::uint8_t kind = 0;
+    std::vector<std::byte> content;
+  };
+  struct log {
+    std::vector<record> records; ///< written: the death of a process leaves them
+    std::size_t synced = 0;      ///< so many of them are on disk for good
+  };
+
+  std::unique_ptr<journal> open(const std::string& name, const journal_reader& each) override {
+    auto& log = logs[name];
+    for (auto& r : log.records)
+      if (each) each(r.kind, r.content);
+    return std::make_unique<writer>(*this, name);
+  }
+  std::vector<std::string> names() const override {
+    std::vector<std::string> list;
+    for (auto& [name, log] : logs) list.push_back(name);
+    return list;
+  }
+
+  /// The machine goes down: what was not synced is gone. The processes that wrote it are to go, too.
+  void lose_power() {
+    for (auto& [name, log] : logs) log.records.resize(log.synced);
+  }
+
+  /// The only one that there is; a failure of the test where there are none, or several.
+  log& only() {
+    EXPECT_EQ(logs.size(), 1u);
+    return logs.begin()->second;
+  }
+
+  std::map<std::string, log> logs;
+  bool full = false;
+  /// From the n-th `sync` or `commit` on, counted from now, there is no room; 0: there is.
+  int full_after = 0;
+  int syncs = 0;
+
+ private:
+  class writer final : public journal {
+   public:
+    writer(memory_journals& store, std::string name) : store_(store), name_(std::move(name)) {}
+
+    void append(std::uint8_t kind, std::span<const std::byte> content) override {
+      pending_.push_back({kind, {content.begin(), content.end()}});
+    }
+    void commit() override {
+      if (store_.full_after > 0 && --store_.full_after == 0) store_.full = true;
+      if (store_.full) throw journal_full("no space left");
+      auto& log = store_.logs[name_];
+      for (auto& r : std::exchange(pending_, {})) log.records.push_back(std::move(r));
+    }
+    void sync() override {
+      commit();
+      auto& log = store_.logs[name_];
+      log.synced = log.records.size();
+      ++store_.syncs;
+    }
+    void remove() override { store_.logs.erase(name_); }
+
+   private:
+    memory_journals& store_;
+    std::string name_;
+    std::vector<record> pending_;
+  };
 };
 
 /// Stream data of a single frame with that text.

@@ -1,7 +1,11 @@
 /// One ingester between a scripted source, a probe as its controller and probes as assemblers.
 #include "actors/ingester.hpp"
 
+#include <filesystem>
+#include <set>
+
 #include "actors/fixture.hpp"
+#include "temporary_directory.hpp"
 
 namespace dtranspose {
 namespace {
@@ -37,8 +41,51 @@ class ingester : public testing::Test {
                      .stall_timeout = stall_timeout,
                      .life = incarnation(77),
                      .around = w.around(),
-                     .make_source = [s = script] { return std::make_unique<scripted_source>(s); }}));
+                     .make_source = [s = script] { return std::make_unique<scripted_source>(s); },
+                     .recording = recording}));
     w.run();
+  }
+
+  /// The process goes, and another one comes in its place.
+  void restart() {
+    caf::anon_send_exit(actor, caf::exit_reason::kill);
+    w.run();
+    for (auto p : {&controller, &first, &second}) p->letters.clear();
+    first_sequence = second_sequence = 0;
+    last_dispatch.clear();
+    script = std::make_shared<source_script>();
+    build();
+    introduce(10, first.handle);
+    introduce(11, second.handle);
+  }
+
+  /// Asks it to take the stream up.
+  pending<armed> resume(std::uint64_t entries, std::uint64_t position, arm_place place) {
+    auto m = order(entries);
+    m.resume = true;
+    m.from = {stream_position(position), place};
+    return controller.ask<armed>(actor, m);
+  }
+  /// What an ingester that takes a stream up is told: who waits for what.
+  void tell_open(std::uint64_t begin, std::uint32_t count, process_index target) {
+    event_run events{event_number(begin), count, 1};
+    send({{events, {}, false, true}}, {{events, target, dispatch_id(1)}});
+  }
+
+  /// Dispatches of the entries that wait at a process.
+  static std::set<std::uint64_t> dispatches_at(const probe& process) {
+    std::set<std::uint64_t> list;
+    for (auto& l : process.letters)
+      if (l.content.match_elements<partial_events>())
+        for (auto& e : l.content.get_as<partial_events>(0).entries) list.insert(e.dispatch.value);
+    return list;
+  }
+  static std::set<std::uint32_t> connections_at(const probe& process) {
+    std::set<std::uint32_t> list;
+    for (auto& l : process.letters)
+      if (l.content.match_elements<partial_events>())
+        list.insert(l.content.get_as<partial_events>(0).connection);
+    return list;
   }
 
   void introduce(std::uint64_t life, const caf::actor& assembler) {
@@ -71,12 +118,18 @@ class ingester : public testing::Test {
     w.run();
   }
 
+  /// The next assignments of a scan.
+  void send(std::vector<stream_run> runs, std::vector<repeat_run> repeats = {}, std::uint64_t scan = 1) {
+    auto& last = last_dispatch[scan];
+    controller.send(actor, assignments{head_of(scan), dispatch_id(last), dispatch_id(last + 5), std::move(runs),
+                                       std::move(repeats)});
+    last += 5;
+  }
+
   /// `count` events from `begin` on go to these processes.
   void assign(std::uint64_t begin, std::uint32_t count, std::vector<process_index> to,
               std::uint64_t scan = 1) {
-    controller.send(
-        actor,
-        assignments{head_of(scan), dispatch_id(5), {{{event_number(begin), count, 1}, std::move(to)}}});
+    send({{{event_number(begin), count, 1}, std::move(to)}}, {}, scan);
   }
 
   /// What a process got since it was last asked, as "event=text" or "event!fate"; checks the
@@ -108,8 +161,11 @@ class ingester : public testing::Test {
   world w;
   std::shared_ptr<source_script> script = std::make_shared<source_script>();
   std::chrono::nanoseconds stall_timeout = 0s;
+  temporary_directory directory;
+  std::string recording;
   probe controller{w}, first{w}, second{w};
   std::uint64_t first_sequence = 0, second_sequence = 0;
+  std::map<std::uint64_t, std::uint64_t> last_dispatch; ///< by scan
   std::vector<std::string> causes; ///< of all tombstones, in the order in which they were looked at
   caf::actor actor;
 };
@@ -188,9 +244,7 @@ TEST_F(ingester, does_not_matter_which_comes_first_or_how_numbers_swap) {
 
 TEST_F(ingester, events_are_those_of_its_assignments) {
   ready(4);
-  controller.send(actor, assignments{head_of(),
-                                     dispatch_id(9),
-                                     {{{event_number(10), 3, 5}, {0}}, {{event_number(40), 1, 1}, {1}}}});
+  send({{{event_number(10), 3, 5}, {0}}, {{event_number(40), 1, 1}, {1}}});
   push({start_packet(), image(0), image(1), end_packet(2)});
   EXPECT_THAT(got_first(), ElementsAre("10=start", "15=frame", "20=frame"));
   EXPECT_THAT(got_second(), ElementsAre("40=end"));
@@ -398,7 +452,7 @@ TEST_F(ingester, messages_of_another_scan_or_generation_are_ignored) {
   assign(0, 4, {0}, 2);
   auto other = head_of();
   other.gen = generation(2);
-  controller.send(actor, assignments{other, dispatch_id(1), {{{event_number(0), 4, 1}, {0}}}});
+  controller.send(actor, assignments{other, {}, dispatch_id(1), {{{event_number(0), 4, 1}, {0}}}});
   controller.send(actor, halt{other, "no"});
   controller.send(actor, halt{head_of(2), "no"});
   controller.send(actor, forget{head_of(2), {{event_number(0), event_number(4)}}});
@@ -429,7 +483,7 @@ TEST_F(ingester, what_was_under_way_from_an_earlier_arming_is_dropped) {
   auto older = script->sink;
   controller.send(actor, disarm{head_of(1)});
   EXPECT_FALSE(controller.ask<armed>(actor, order(4, 2)).open());
-  controller.send(actor, assignments{head_of(2), dispatch_id(1), {{{event_number(0), 4, 1}, {0}}}});
+  assign(0, 4, {0}, 2);
   auto batch = std::make_shared<packet_batch>();
   batch->packets = {start_packet()};
   older(batch);
@@ -496,6 +550,285 @@ TEST_F(ingester, frames_are_not_copied_on_their_way) {
   push({{data, {.kind = entry_kind::start, .message_number = 0}}});
   EXPECT_EQ(first.expect<partial_events>().entries.at(0).data.frames().data(), data.frames().data());
   EXPECT_EQ(second.expect<partial_events>().entries.at(0).data.frames().data(), data.frames().data());
+}
+
+// -- deaths, holes and connections
+// ----------------------------------------------------------------------
+
+TEST_F(ingester, sends_what_is_moved_once_more) {
+  ready(6);
+  assign(0, 6, {0});
+  push({start_packet(), image(0), image(1), image(3)});
+  EXPECT_THAT(got_first(), ElementsAre("0=start", "1=frame", "2=frame", "4=frame"));
+  controller.send(actor, forget{head_of(), {{event_number(0), event_number(1)}}});
+  send({}, {{{event_number(0), 5, 1}, 1, dispatch_id(99)}});
+  EXPECT_EQ(dispatches_at(second), std::set<std::uint64_t>{99});
+  EXPECT_THAT(got_second(), ElementsAre("0!lost", "1=frame", "2=frame", "4=frame")) << "and at once what is there";
+  EXPECT_THAT(causes, ElementsAre(HasSubstr("gone")));
+  push({image(2)});
+  EXPECT_EQ(dispatches_at(second), std::set<std::uint64_t>{99});
+  EXPECT_EQ(dispatches_at(first), std::set<std::uint64_t>{5});
+  EXPECT_THAT(got_first(), ElementsAre("3=frame"));
+  EXPECT_THAT(got_second(), ElementsAre("3=frame")) << "and the rest when it comes";
+  push({end_packet(4)});
+  EXPECT_THAT(got_second(), IsEmpty());
+}
+
+TEST_F(ingester, what_is_missing_is_missing_for_those_it_is_moved_to) {
+  ready(4);
+  assign(0, 4, {0});
+  push({start_packet(), image(1), end_packet(2)});
+  w.advance(3s);
+  got_first();
+  send({}, {{{event_number(1), 2, 1}, 1, dispatch_id(99)}});
+  EXPECT_THAT(got_second(), ElementsAre("1!incomplete", "2=frame"));
+}
+
+TEST_F(ingester, keeps_for_who_comes_later_what_everybody_got) {
+  ready(4);
+  send({{{event_number(0), 1, 1}, {0, 1}, true}, {{event_number(1), 3, 1}, {0}}});
+  push({start_packet(), image(0)});
+  controller.send(actor, forget{head_of(), {{event_number(0), event_number(2)}}});
+  EXPECT_EQ(status({"held_bytes"}), 0u);
+  auto m = order(4);
+  m.resume = true;
+  m.workers.push_back({"w3", incarnation(12), 2});
+  EXPECT_TRUE(controller.ask<armed>(actor, m).get().known);
+  send({}, {{{event_number(0), 2, 1}, 2, dispatch_id(99), true}});
+  probe third{w};
+  introduce(12, third.handle);
+  std::uint64_t sequence = 0;
+  EXPECT_THAT(got(third, sequence), ElementsAre("0=start", "1!lost"))
+      << "also when its connection is there only after that";
+}
+
+TEST_F(ingester, sends_again_what_may_have_been_on_the_way) {
+  ready(6);
+  assign(0, 3, {0, 1});
+  assign(3, 1, {1});
+  push({start_packet(), image(0), image(2)});
+  got_first();
+  got_second();
+  controller.send(actor, forget{head_of(), {{event_number(0), event_number(1)}}});
+  controller.send(actor, departed{incarnation(10)});
+  push({image(1)});
+  EXPECT_THAT(got_first(), IsEmpty());
+  EXPECT_THAT(got_second(), ElementsAre("2=frame")) << "nobody else waits";
+  introduce(10, first.handle);
+  first_sequence = 0;
+  EXPECT_EQ(connections_at(first), std::set<std::uint32_t>{1});
+  EXPECT_THAT(got_first(), ElementsAre("1=frame", "2=frame")) << "what has ended is not wanted";
+  EXPECT_THAT(got_second(), IsEmpty());
+  assign(4, 2, {0});
+  push({image(3)});
+  EXPECT_EQ(connections_at(first), std::set<std::uint32_t>{1});
+  EXPECT_THAT(got_first(), ElementsAre("4=frame"));
+}
+
+TEST_F(ingester, sends_what_was_moved_again_too) {
+  ready(6);
+  assign(0, 6, {0});
+  push({start_packet(), image(0)});
+  send({}, {{{event_number(0), 3, 1}, 1, dispatch_id(99)}});
+  got_second();
+  controller.send(actor, departed{incarnation(11)});
+  push({image(1)});
+  introduce(11, second.handle);
+  second_sequence = 0;
+  EXPECT_EQ(dispatches_at(second), std::set<std::uint64_t>{99});
+  EXPECT_THAT(got_second(), ElementsAre("0=start", "1=frame", "2=frame"));
+}
+
+TEST_F(ingester, who_is_introduced_again_gets_nothing_twice) {
+  ready(3);
+  assign(0, 3, {0});
+  push({start_packet()});
+  got_first();
+  introduce(10, first.handle);
+  EXPECT_THAT(got_first(), IsEmpty());
+}
+
+TEST_F(ingester, who_is_gone_gets_nothing_more_and_its_frames_are_kept) {
+  ready(6);
+  assign(0, 6, {0});
+  push({start_packet(), image(0)});
+  got_first();
+  controller.send(actor, assignments{head_of(), dispatch_id(last_dispatch[1]), dispatch_id(7), {}, {}, {0}});
+  last_dispatch[1] = 7;
+  push({image(1)});
+  EXPECT_THAT(got_first(), IsEmpty());
+  introduce(10, first.handle);
+  EXPECT_THAT(got_first(), IsEmpty()) << "whatever it says";
+  send({}, {{{event_number(0), 6, 1}, 1, dispatch_id(99)}});
+  EXPECT_THAT(got_second(), ElementsAre("0=start", "1=frame", "2=frame"));
+  push({image(2)});
+  EXPECT_THAT(got_second(), ElementsAre("3=frame"));
+}
+
+TEST_F(ingester, says_what_it_has_taken) {
+  ready(6);
+  assign(0, 2, {0});
+  auto m = controller.expect<taken>();
+  EXPECT_EQ(m.dispatch, dispatch_id(5));
+  EXPECT_EQ(m.stream, stream_index(1));
+  EXPECT_EQ(m.head.from, incarnation(77));
+  assign(2, 2, {0});
+  EXPECT_EQ(controller.expect<taken>().dispatch, dispatch_id(10));
+}
+
+TEST_F(ingester, a_hole_in_its_assignments_waits_for_the_controller) {
+  ready(6);
+  assign(0, 2, {0});
+  controller.all<taken>();
+  push({start_packet(), image(0), image(1), image(2)});
+  got_first();
+  last_dispatch[1] = 10; // one was lost
+  assign(3, 1, {0});
+  EXPECT_THAT(got_first(), IsEmpty()) << "its frames would go to the wrong events";
+  EXPECT_THAT(controller.all<taken>(), IsEmpty());
+  auto m = order(6);
+  m.resume = true;
+  auto answer = controller.ask<armed>(actor, m).get();
+  EXPECT_TRUE(answer.known);
+  EXPECT_EQ(answer.taken, dispatch_id(5));
+  last_dispatch[1] = 5;
+  assign(2, 1, {0});
+  assign(3, 1, {0});
+  EXPECT_THAT(got_first(), ElementsAre("2=frame", "3=frame"));
+  last_dispatch[1] = 10;
+  assign(3, 1, {0});
+  EXPECT_THAT(got_first(), IsEmpty()) << "what comes twice is taken once";
+}
+
+TEST_F(ingester, a_controller_that_was_away_learns_where_it_stands) {
+  ready(6);
+  assign(0, 6, {0});
+  push({start_packet(), image(0)});
+  auto began = controller.expect<stream_began>();
+  EXPECT_EQ(began.stream, stream_index(1));
+  EXPECT_EQ(began.arm.start, 0u);
+  EXPECT_EQ(began.arm.first, 1u);
+  push({image(1)});
+  EXPECT_THAT(controller.all<stream_began>(), IsEmpty()) << "once for each arm";
+  got_first();
+  probe other{w};
+  auto m = order(6);
+  m.resume = true;
+  auto answer = other.ask<armed>(actor, m).get();
+  EXPECT_TRUE(answer.known);
+  EXPECT_EQ(answer.taken, dispatch_id(5));
+  EXPECT_EQ(other.expect<stream_began>().arm, began.arm);
+  EXPECT_EQ(script->arms, 1) << "its stream goes on";
+  push({image(2)});
+  EXPECT_THAT(got_first(), ElementsAre("3=frame"));
+  auto& last = last_dispatch[1];
+  other.send(actor, assignments{head_of(), dispatch_id(last), dispatch_id(last + 1), {}, {}, {}});
+  EXPECT_THAT(other.all<taken>(), SizeIs(1));
+  EXPECT_THAT(controller.all<taken>(), SizeIs(1)) << "of before";
+}
+
+TEST_F(ingester, takes_a_stream_up_in_the_midst_of_it) {
+  ready(10);
+  assign(0, 4, {0});
+  push({start_packet(), image(0), image(1)});
+  auto place = controller.expect<stream_began>().arm;
+  restart();
+  auto answer = resume(10, 2, place);
+  EXPECT_FALSE(answer.get().known);
+  EXPECT_EQ(answer.get().taken, dispatch_id());
+  EXPECT_EQ(script->arms, 1);
+  tell_open(2, 8, 1);
+  EXPECT_THAT(got_second(), IsEmpty()) << "what is missing is known with the first that comes";
+  push({image(4)});
+  EXPECT_THAT(got_second(), ElementsAre("5=frame")) << "what is before it may be late";
+  EXPECT_THAT(got_first(), IsEmpty());
+  push({image(5), image(6), image(7), end_packet(8)});
+  EXPECT_THAT(got_second(), testing::UnorderedElementsAre("2!lost", "3!lost", "4!lost", "6=frame", "7=frame",
+                                                          "8=frame", "9=end"));
+  EXPECT_EQ(status({"verdicts", "stray"}), 0u);
+}
+
+TEST_F(ingester, a_gap_behind_where_it_took_a_stream_up_is_incomplete) {
+  build();
+  introduce(10, first.handle);
+  introduce(11, second.handle);
+  EXPECT_FALSE(resume(10, 2, {.start = 0, .first = 1, .message_number = 0}).open());
+  tell_open(2, 8, 0);
+  push({image(3), image(5), image(6), image(7), end_packet(8)});
+  w.advance(3s);
+  auto list = got_first();
+  EXPECT_THAT(list, testing::Contains("2!lost"));
+  EXPECT_THAT(list, testing::Contains("5!incomplete")) << "that one the instrument lost";
+}
+
+TEST_F(ingester, a_stream_that_had_not_begun_is_taken_up_from_its_start) {
+  build();
+  introduce(10, first.handle);
+  introduce(11, second.handle);
+  EXPECT_FALSE(resume(4, 0, {}).open());
+  tell_open(0, 4, 0);
+  push({start_packet(), image(0), image(1), end_packet(2)});
+  EXPECT_THAT(got_first(), ElementsAre("0=start", "1=frame", "2=frame", "3=end"));
+}
+
+TEST_F(ingester, what_it_recorded_is_there_for_who_takes_its_stream_up) {
+  for (bool known : {false, true}) {
+    SCOPED_TRACE(known);
+    temporary_directory folder;
+    recording = folder.path().string();
+    auto complete = [&](arm m) {
+      if (known) m.events_of_stream = {{event_number(0), 10, 1}};
+      return m;
+    };
+    script = std::make_shared<source_script>();
+    last_dispatch.clear();
+    first_sequence = 0;
+    build();
+    introduce(10, first.handle);
+    introduce(11, second.handle);
+    EXPECT_FALSE(controller.ask<armed>(actor, complete(order(10))).open());
+    assign(0, 6, {0});
+    push({start_packet(), image(0, "a"), image(1, "b"), image(3, "d")});
+    auto place = controller.expect<stream_began>().arm;
+    controller.send(actor, forget{head_of(), {{event_number(0), event_number(2)}}});
+    restart();
+    auto m = complete(order(10));
+    m.resume = true;
+    m.from = {stream_position(2), place};
+    EXPECT_FALSE(controller.ask<armed>(actor, m).get().known);
+    tell_open(2, 8, 1);
+    EXPECT_THAT(got_second(), ElementsAre("2=b", "4=d"));
+    push({image(4, "e")});
+    EXPECT_THAT(got_second(), ElementsAre("5=e")) << "the one before it may be late";
+    // The same once more: what the second one took is in the recording, too.
+    restart();
+    EXPECT_FALSE(controller.ask<armed>(actor, m).get().known);
+    tell_open(2, 8, 0);
+    EXPECT_THAT(got_first(), ElementsAre("2=b", "4=d", "5=e"));
+    for (auto p : {&controller, &first, &second}) p->letters.clear();
+  }
+}
+
+TEST_F(ingester, a_recording_that_was_cut_off_is_good_up_to_there) {
+  recording = directory.path().string();
+  ready(10);
+  assign(0, 6, {0});
+  push({start_packet(), image(0, "a"), image(1, "b")});
+  auto place = controller.expect<stream_began>().arm;
+  restart();
+  std::filesystem::path file;
+  for (auto& entry : std::filesystem::directory_iterator(recording)) file = entry.path();
+  ASSERT_FALSE(file.empty());
+  std::filesystem::resize_file(file, std::filesystem::file_size(file) - 2);
+  EXPECT_FALSE(resume(10, 0, place).open());
+  tell_open(0, 10, 0);
+  EXPECT_THAT(got_first(), ElementsAre("0=start", "1=a"));
+  push({image(2, "c")});
+  got_first();
+  restart();
+  EXPECT_FALSE(resume(10, 0, place).open());
+  tell_open(0, 10, 0);
+  EXPECT_THAT(got_first(), ElementsAre("0=start", "1=a", "3=c")) << "what was written behind it can be read";
 }
 
 TEST_F(ingester, says_how_it_is) {

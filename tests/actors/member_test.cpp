@@ -28,6 +28,7 @@ class member : public testing::Test {
     options.join_host = "nowhere";
     options.join_port = 1;
     options.connector = w.own(w.system().spawn(reaches_nobody));
+    options.random = [] { return std::uint64_t{77}; };
     options.refused = [this](const std::string& text) { refusal = text; };
     actor = w.own(spawn_member(w.system(), std::move(options)));
     w.run();
@@ -52,6 +53,12 @@ class member : public testing::Test {
   }
 
   std::vector<std::uint64_t> lives(const std::vector<member_info>& list) {
+    std::vector<std::uint64_t> result;
+    for (auto& m : list) result.push_back(m.life.value);
+    return result;
+  }
+
+  static std::vector<std::uint64_t> lives_of(const std::vector<departed>& list) {
     std::vector<std::uint64_t> result;
     for (auto& m : list) result.push_back(m.life.value);
     return result;
@@ -174,6 +181,62 @@ TEST_F(member, dials_those_it_needs_from_the_smaller_incarnation) {
     w.advance(11s, 100ms);
     EXPECT_FALSE(w.scheduler().has_pending_timeout());
   }
+}
+
+TEST_F(member, dials_a_process_whose_link_is_lost_until_the_roster_lacks_it) {
+  build(false);
+  third.send(actor, roster{{entry(60, true, true, true), entry(61, true, true, true)}});
+  other.ask<member_info>(actor, info_of(60, other));
+  third.ask<member_info>(actor, info_of(61, third));
+  w.advance(11s, 100ms);
+  EXPECT_FALSE(w.scheduler().has_pending_timeout()) << "they came first";
+  caf::anon_send_exit(other.handle, caf::exit_reason::user_shutdown);
+  w.run();
+  EXPECT_EQ(worker.expect<departed>().life, incarnation(60));
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE(w.scheduler().has_pending_timeout());
+    w.advance(1s);
+  }
+  third.send(actor, roster{{entry(61, true, true, true)}});
+  w.advance(11s, 100ms);
+  EXPECT_FALSE(w.scheduler().has_pending_timeout());
+}
+
+TEST_F(member, goes_on_as_somebody_else_when_it_was_given_up) {
+  build(true);
+  other.send(actor, dial_atom::value, std::string("127.0.0.1:4242"));
+  other.ask<member_info>(actor, info_of(60, other));
+  for (auto p : {&controller, &ingester, &worker, &assembler, &other}) p->letters.clear();
+  other.send(actor, renew{});
+  auto life = worker.expect<renew>().life;
+  EXPECT_EQ(life, incarnation(77));
+  EXPECT_EQ(assembler.expect<renew>().life, life);
+  EXPECT_EQ(ingester.expect<renew>().life, life);
+  EXPECT_EQ(controller.expect<member_info>().life, life);
+  EXPECT_EQ(other.expect<member_info>().life, life);
+}
+
+TEST_F(member, who_goes_on_as_somebody_else_is_gone_as_who_it_was) {
+  build(true);
+  other.ask<member_info>(actor, info_of(60, other));
+  for (auto p : {&controller, &worker}) p->letters.clear();
+  other.ask<member_info>(actor, info_of(61, other));
+  for (auto p : {&controller, &worker}) {
+    auto gone = p->take_letter<departed>(), came = p->take_letter<member_info>();
+    ASSERT_TRUE(gone && came);
+    EXPECT_EQ(gone->content.get_as<departed>(0).life, incarnation(60));
+    EXPECT_EQ(came->content.get_as<member_info>(0).life, incarnation(61));
+    EXPECT_LT(gone->arrival, came->arrival);
+  }
+  caf::anon_send_exit(other.handle, caf::exit_reason::user_shutdown);
+  w.run();
+  EXPECT_THAT(lives_of(controller.all<departed>()), ElementsAre(61));
+}
+
+TEST_F(member, says_whom_it_cannot_reach) {
+  build(true);
+  other.send(actor, unreachable{incarnation(50), incarnation(60)});
+  EXPECT_EQ(controller.expect<unreachable>().to, incarnation(60));
 }
 
 TEST_F(member, does_not_dial_who_is_linked) {

@@ -13,7 +13,6 @@
 #include "actors/worker.hpp"
 #include "model/plain_map.hpp"
 #include "output/hdf5.hpp"
-#include "output/journal.hpp"
 #include "protocol/stins.hpp"
 #include "temporary_directory.hpp"
 
@@ -107,6 +106,7 @@ class gate {
       return {[self, reducer](const arm& m) { return self->delegate(reducer, m); },
               [self, reducer](const disarm& m) { self->send(reducer, m); },
               [self, reducer](const seal& m) { return self->delegate(reducer, m); },
+              [self, reducer](const keep_ledger& m) { return self->delegate(reducer, m); },
               [this, self](const finish_scan& m) {
                 held_ = m;
                 answer_ = self->make_response_promise<finished_scan>();
@@ -164,7 +164,6 @@ class run {
         w_.own(spawn_reducer(w_.system(), {.life = incarnation(30),
                                            .around = w_.around(),
                                            .output = (directory_ / "out.h5").string(),
-                                           .make_journal = [] { return std::make_unique<no_journal>(); },
                                            .detached = false}));
     gate_.emplace(w_, reducer_);
     controller_ = w_.own(spawn_controller(w_.system(), {.life = incarnation(1),
@@ -206,7 +205,8 @@ class run {
     std::vector<caf::actor> handles;
     for (auto& t : tags) {
       auto name = "w" + std::to_string(workers_.size());
-      handles.push_back(w_.own(spawn_worker(w_.system(), {name, m.life, w_.around(), false})));
+      handles.push_back(w_.own(spawn_worker(
+          w_.system(), {.name = name, .life = m.life, .around = w_.around(), .detached = false})));
       workers_.push_back(handles.back());
       m.workers.push_back({name, t, handles.back()});
       tell(handles.back(), reduce);

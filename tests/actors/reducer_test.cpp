@@ -1,10 +1,11 @@
 /// One reducer between probes: a controller, workers and an assembler; its files are real.
 #include "actors/reducer.hpp"
 
+#include <cmath>
 #include <fstream>
 
 #include "actors/fixture.hpp"
-#include "output/journal.hpp"
+#include "output/hdf5.hpp"
 #include "temporary_directory.hpp"
 
 namespace dtranspose {
@@ -31,13 +32,58 @@ mapped_batch mapped(std::vector<slot_run> list) {
 class reducer : public testing::Test {
  protected:
   void build(std::string output = "", bool overwrite = false) {
-    actor = w.own(spawn_reducer(w.system(), {.life = incarnation(30),
+    path = std::move(output);
+    actor = w.own(spawn_reducer(w.system(), {.life = incarnation(life),
                                              .around = w.around(),
-                                             .output = std::move(output),
+                                             .output = path,
                                              .overwrite = overwrite,
-                                             .make_journal = [] { return std::make_unique<no_journal>(); },
+                                             .journals = journals,
+                                             .fsync = fsync,
+                                             .pause_when_full = pause_when_full,
                                              .detached = false}));
     w.run();
+  }
+
+  /// With a journal, which is synced at once unless told otherwise.
+  void keep_journal(std::chrono::nanoseconds delay = 0s) {
+    journals = std::make_shared<memory_journals>();
+    fsync = delay;
+  }
+
+  void die() {
+    caf::anon_send_exit(actor, caf::exit_reason::kill);
+    actor = nullptr;
+    w.run();
+  }
+
+  /// The process goes and another one comes, which is asked to take the scan up.
+  pending<armed> restart() { return restart(order()); }
+  pending<armed> restart(arm m) {
+    if (actor) die();
+    for (auto p : {&controller, &first, &second, &assembler}) p->letters.clear();
+    ++life;
+    build(path);
+    m.resume = true;
+    return controller.ask<armed>(actor, m);
+  }
+
+  /// A process with one worker: the first of `order`, or the second.
+  void introduce(std::uint64_t process, const std::string& worker, probe& handle) {
+    member_info m;
+    m.life = incarnation(process);
+    m.assembler = assembler.handle;
+    m.workers = {{worker, {}, handle.handle}};
+    controller.send(actor, m);
+  }
+
+  /// One column of the file that was written.
+  std::vector<double> column(const std::string& file, const std::string& name) {
+    hdf5::be_quiet();
+    hdf5::handle handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, file, "open");
+    hdf5::handle set(H5Dopen2(handle.get(), name.c_str(), H5P_DEFAULT), H5Dclose, name, "open");
+    std::vector<double> all(10);
+    hdf5::check(H5Dread(set.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, all.data()), name, "read");
+    return all;
   }
 
   static arm order(std::string analysis = "roi", std::uint64_t scan = 1) {
@@ -55,13 +101,13 @@ class reducer : public testing::Test {
     from.send(actor, results{head_of(scan), worker_index(index), sequence[index]++, parameters_version(1),
                              std::move(b)});
   }
-  void close(std::vector<unmappable> list) { assembler.send(actor, closes{head_of(), std::move(list)}); }
+  void close(std::vector<unmappable> list) { assembler.send(actor, closes{head_of(), closed++, std::move(list)}); }
 
   /// What ended since it was last asked, as "event.slot fate".
   std::vector<std::string> ended() {
     std::vector<std::string> list;
     for (auto& m : controller.all<commits>()) {
-      EXPECT_EQ(m.head.from, incarnation(30));
+      EXPECT_EQ(m.head.from, incarnation(life));
       for (auto& e : m.slots)
         for (std::uint32_t i = 0; i < e.slots.events.count; ++i)
           for (int s = 0; s < e.slots.slots; ++s)
@@ -80,8 +126,13 @@ class reducer : public testing::Test {
 
   world w;
   temporary_directory directory;
-  probe controller{w}, first{w}, second{w}, assembler{w};
-  std::uint64_t sequence[2] = {};
+  std::string path;
+  std::shared_ptr<memory_journals> journals;
+  std::chrono::nanoseconds fsync{};
+  bool pause_when_full = true;
+  std::uint64_t life = 30;
+  probe controller{w}, first{w}, second{w}, third{w}, assembler{w};
+  std::uint64_t sequence[2] = {}, closed = 0;
   caf::actor actor;
 };
 
@@ -191,6 +242,340 @@ TEST_F(reducer, a_message_that_comes_twice_is_folded_once) {
   EXPECT_EQ(status("folded"), 1u);
 }
 
+TEST_F(reducer, what_comes_again_is_accepted_again) {
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  fold(first, 0, mapped({slots(1)}));
+  close({{slots(2), fate::lost, "gone"}});
+  ended();
+  first.all<accepted>();
+  assembler.all<accepted>();
+  sequence[0] = closed = 0;
+  fold(first, 0, mapped({slots(0)}));
+  close({{slots(2), fate::lost, "gone"}});
+  EXPECT_EQ(first.expect<accepted>().sequence, 1u) << "or it would be kept, and sent, for ever";
+  EXPECT_EQ(assembler.expect<accepted>().sequence, 0u);
+  EXPECT_THAT(ended(), IsEmpty());
+}
+
+TEST_F(reducer, asks_for_what_is_missing_in_between) {
+  ready();
+  sequence[0] = 2;
+  fold(first, 0, mapped({slots(2)}));
+  EXPECT_EQ(first.expect<resend>().next, 0u);
+  closed = 1;
+  close({{slots(5), fate::lost, "gone"}});
+  EXPECT_EQ(assembler.expect<resend>().next, 0u);
+  EXPECT_THAT(ended(), IsEmpty()) << "nothing is taken out of turn";
+  EXPECT_THAT(first.all<accepted>(), IsEmpty());
+  sequence[0] = closed = 0;
+  for (std::uint64_t e = 0; e < 3; ++e) fold(first, 0, mapped({slots(e)}));
+  close({{slots(4), fate::lost, "gone"}});
+  EXPECT_THAT(ended(), ElementsAre("0.0 folded", "1.0 folded", "2.0 folded", "4.0 lost"));
+}
+
+TEST_F(reducer, asks_a_process_that_it_meets_for_what_it_lacks) {
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  fold(first, 0, mapped({slots(1)}));
+  introduce(20, "w0", first);
+  EXPECT_EQ(first.expect<resend>().next, 2u);
+  EXPECT_EQ(assembler.expect<resend>().next, 0u);
+  introduce(21, "w1", second);
+  EXPECT_EQ(second.expect<resend>().next, 0u);
+  introduce(22, "w0", third);
+  EXPECT_THAT(third.all<resend>(), IsEmpty()) << "it has no part in the scan";
+}
+
+// -- fences ---------------------------------------------------------------------------------------------
+
+TEST_F(reducer, nothing_of_a_fenced_worker_counts) {
+  ready();
+  fold(second, 1, mapped({slots(0)}));
+  EXPECT_TRUE(controller.ask<bool>(actor, fence{head_of(), {worker_index(1)}}).get());
+  EXPECT_THAT(ended(), ElementsAre("0.0 folded")) << "what came before counts";
+  second.all<accepted>();
+  fold(second, 1, mapped({slots(1)}));
+  close({{slots(2), fate::incomplete, "a gap", worker_index(1)}, {slots(3), fate::incomplete, "a gap"}});
+  EXPECT_THAT(ended(), ElementsAre("3.0 incomplete"));
+  EXPECT_THAT(second.all<accepted>(), IsEmpty());
+  EXPECT_EQ(status("rejected"), 1u);
+  fold(first, 0, mapped({slots(1)}));
+  fold(first, 0, mapped({slots(2)}));
+  EXPECT_THAT(ended(), ElementsAre("1.0 folded", "2.0 folded")) << "others take them over";
+}
+
+TEST_F(reducer, a_fence_is_answered_after_what_ended_before) {
+  keep_journal(1s);
+  ready();
+  fold(second, 1, mapped({slots(0)}));
+  EXPECT_THAT(controller.all<commits>(), IsEmpty());
+  journals->full = true;
+  auto answer = controller.ask<bool>(actor, fence{head_of(), {worker_index(1)}});
+  w.advance(2s);
+  EXPECT_TRUE(answer.open()) << "it is not written down";
+  EXPECT_THAT(controller.all<commits>(), IsEmpty());
+  journals->full = false;
+  w.advance(1s);
+  EXPECT_TRUE(answer.get());
+  auto told = controller.take_letter<commits>();
+  ASSERT_TRUE(told);
+  EXPECT_LT(told->arrival, answer.arrival()) << "what the controller then holds for open would be moved";
+}
+
+TEST_F(reducer, a_fence_holds_after_a_restart) {
+  keep_journal();
+  ready();
+  fold(second, 1, mapped({slots(0)}));
+  EXPECT_TRUE(controller.ask<bool>(actor, fence{head_of(), {worker_index(1)}}).get());
+  die();
+  journals->lose_power();
+  EXPECT_FALSE(restart().get().known);
+  ended();
+  fold(second, 1, mapped({slots(1)}));
+  EXPECT_THAT(ended(), IsEmpty());
+  EXPECT_EQ(status("rejected"), 1u);
+}
+
+TEST_F(reducer, a_restarted_one_is_given_the_fences) {
+  keep_journal();
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  auto m = order();
+  m.workers[1].gone = true;
+  restart(m);
+  ended();
+  fold(second, 1, mapped({slots(1)}));
+  EXPECT_THAT(ended(), IsEmpty());
+}
+
+TEST_F(reducer, a_fenced_worker_is_not_waited_for_at_the_end) {
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  auto answer = finish({{worker_index(0), 1, ""}, {worker_index(1), 3, ""}});
+  EXPECT_TRUE(answer.open());
+  EXPECT_TRUE(controller.ask<bool>(actor, fence{head_of(), {worker_index(1)}}).get());
+  EXPECT_FALSE(answer.open()) << "its last results went down with it";
+}
+
+TEST_F(reducer, slots_that_the_controller_gives_up_end_once) {
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  ended();
+  EXPECT_TRUE(controller.ask<bool>(actor, give_up{head_of(), {{slots(0, 2), fate::failed, "it killed three"}}}).get());
+  EXPECT_THAT(ended(), ElementsAre("1.0 failed"));
+  fold(second, 1, mapped({slots(1)}));
+  EXPECT_THAT(ended(), IsEmpty());
+}
+
+// -- its journal ----------------------------------------------------------------------------------------
+
+TEST_F(reducer, commits_nothing_that_is_not_on_disk) {
+  keep_journal(100ms);
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  close({{slots(1), fate::incomplete, "a gap"}});
+  auto syncs = journals->syncs;
+  w.advance(90ms, 10ms);
+  EXPECT_EQ(journals->syncs, syncs);
+  EXPECT_THAT(ended(), IsEmpty());
+  EXPECT_THAT(first.all<accepted>(), IsEmpty());
+  EXPECT_THAT(assembler.all<accepted>(), IsEmpty());
+  w.advance(20ms, 10ms);
+  EXPECT_EQ(journals->syncs, syncs + 1);
+  EXPECT_THAT(ended(), ElementsAre("0.0 folded", "1.0 incomplete"));
+  EXPECT_EQ(first.expect<accepted>().sequence, 0u);
+  EXPECT_EQ(assembler.expect<accepted>().sequence, 0u);
+}
+
+TEST_F(reducer, a_restart_knows_all_that_was_committed) {
+  keep_journal(100ms);
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  fold(second, 1, mapped({slots(1, 1, 0, 2)}));
+  close({{slots(2), fate::incomplete, "a gap"}});
+  w.advance(200ms);
+  EXPECT_TRUE(controller.ask<bool>(actor, give_up{head_of(), {{slots(3), fate::failed, "it killed three"}}}).get());
+  auto before = ended();
+  EXPECT_EQ(before.size(), 5u);
+  fold(first, 0, mapped({slots(4)}));
+  die();
+  journals->lose_power();
+  auto answer = restart().get();
+  EXPECT_FALSE(answer.known);
+  EXPECT_EQ(answer.from, incarnation(31));
+  EXPECT_THAT(ended(), testing::UnorderedElementsAreArray(before)) << "the one behind was neither synced nor told";
+  EXPECT_EQ(status("folded"), 2u);
+  // What it lacks comes again, what it has is not folded twice.
+  sequence[0] = 0;
+  fold(first, 0, mapped({slots(0)}));
+  fold(first, 0, mapped({slots(4)}));
+  w.advance(200ms);
+  EXPECT_THAT(ended(), ElementsAre("4.0 folded"));
+  EXPECT_EQ(first.expect<accepted>().sequence, 1u);
+  EXPECT_EQ(status("folded"), 3u);
+}
+
+TEST_F(reducer, the_file_is_the_same_after_a_restart) {
+  keep_journal();
+  ready((directory / "out.h5").string());
+  for (std::uint64_t e = 0; e < 5; ++e) fold(e % 2 ? first : second, e % 2, mapped({slots(e)}));
+  restart();
+  for (std::uint64_t e = 5; e < 8; ++e) fold(e % 2 ? first : second, e % 2, mapped({slots(e)}));
+  auto m = finish({{worker_index(0), 4, ""}, {worker_index(1), 4, ""}}).get();
+  EXPECT_EQ(m.output, (directory / "out.h5").string());
+  auto rows = column(m.output, "/entry/result/mean");
+  for (std::size_t e = 0; e < 8; ++e) EXPECT_EQ(rows[e], static_cast<double>(e));
+  EXPECT_TRUE(std::isnan(rows[8]));
+}
+
+TEST_F(reducer, a_restarted_one_asks_those_it_meets) {
+  keep_journal();
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  close({{slots(2), fate::incomplete, "a gap"}});
+  die();
+  ++life;
+  build();
+  introduce(20, "w0", first);
+  EXPECT_THAT(first.all<resend>(), IsEmpty()) << "it knows of no scan yet";
+  auto m = order();
+  m.resume = true;
+  EXPECT_FALSE(controller.ask<armed>(actor, m).open());
+  EXPECT_EQ(first.expect<resend>().next, 1u);
+  // It has the closes of a process under its life: these came from somebody else.
+  EXPECT_EQ(assembler.expect<resend>().next, 0u);
+  introduce(21, "w1", second);
+  EXPECT_EQ(second.expect<resend>().next, 0u);
+}
+
+TEST_F(reducer, a_controller_that_was_away_is_told_what_has_ended) {
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  close({{slots(2), fate::incomplete, "a gap"}});
+  ended();
+  auto m = order();
+  m.resume = true;
+  EXPECT_TRUE(controller.ask<armed>(actor, m).get().known);
+  EXPECT_THAT(ended(), testing::UnorderedElementsAre("0.0 folded", "2.0 incomplete"));
+  fold(first, 0, mapped({slots(1)}));
+  EXPECT_THAT(ended(), ElementsAre("1.0 folded")) << "it goes on with what it has";
+}
+
+TEST_F(reducer, without_a_journal_a_restart_ends_the_scan) {
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  auto answer = restart();
+  EXPECT_EQ(answer.code(), ec::unavailable);
+  EXPECT_THAT(answer.error(), HasSubstr("[reducer] journal"));
+}
+
+TEST_F(reducer, a_journal_without_the_scan_ends_it) {
+  keep_journal();
+  ready();
+  die();
+  journals->logs.clear();
+  EXPECT_EQ(restart().code(), ec::unavailable);
+  EXPECT_THAT(journals->names(), IsEmpty());
+}
+
+TEST_F(reducer, a_journal_that_cannot_be_read_ends_the_scan) {
+  keep_journal();
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  die();
+  journals->only().records.back().content.resize(7);
+  EXPECT_EQ(restart().code(), ec::file_error);
+  fold(first, 0, mapped({slots(1)}));
+  EXPECT_THAT(ended(), IsEmpty());
+}
+
+TEST_F(reducer, a_scan_that_is_over_leaves_no_journal) {
+  keep_journal();
+  ready();
+  EXPECT_EQ(journals->names().size(), 1u);
+  finish({}).get();
+  EXPECT_EQ(journals->names().size(), 1u) << "somebody may ask again";
+  controller.send(actor, disarm{head_of()});
+  EXPECT_THAT(journals->names(), IsEmpty());
+  EXPECT_FALSE(controller.ask<armed>(actor, order("roi", 2)).open());
+  EXPECT_FALSE(controller.ask<armed>(actor, order("roi", 3)).open());
+  EXPECT_EQ(journals->names().size(), 1u) << "that of a scan that was replaced is gone";
+}
+
+TEST_F(reducer, says_again_how_a_scan_ended) {
+  keep_journal();
+  ready((directory / "out.h5").string());
+  fold(first, 0, mapped({slots(0)}));
+  auto done = finish({{worker_index(0), 1, "it threw"}}).get();
+  EXPECT_EQ(finish({}).get().output, done.output);
+  die();
+  journals->lose_power();
+  EXPECT_FALSE(restart().open());
+  auto again = finish({{worker_index(0), 1, "it threw"}}).get();
+  EXPECT_EQ(again.output, done.output);
+  EXPECT_EQ(again.complaints, done.complaints);
+  controller.send(actor, disarm{head_of()});
+  EXPECT_EQ(column(done.output, "/entry/result/mean")[0], 0.0);
+  EXPECT_FALSE(std::filesystem::exists(done.output + ".partial"));
+}
+
+TEST_F(reducer, may_finish_again_when_it_died_in_the_middle) {
+  keep_journal();
+  ready((directory / "out.h5").string());
+  fold(first, 0, mapped({slots(3)}));
+  auto done = finish({{worker_index(0), 1, ""}}).get();
+  die();
+  // The file had its name, and that it is done was not written down.
+  journals->only().records.pop_back();
+  EXPECT_FALSE(restart().open());
+  EXPECT_EQ(finish({{worker_index(0), 1, ""}}).get().output, done.output);
+  EXPECT_EQ(column(done.output, "/entry/result/mean")[3], 3.0);
+}
+
+// -- a full disk ----------------------------------------------------------------------------------------
+
+TEST_F(reducer, waits_for_room_on_a_full_disk) {
+  keep_journal();
+  ready();
+  journals->full = true;
+  fold(first, 0, mapped({slots(0)}));
+  fold(first, 0, mapped({slots(1)}));
+  w.advance(5s);
+  EXPECT_THAT(ended(), IsEmpty());
+  EXPECT_THAT(first.all<accepted>(), IsEmpty()) << "its sender keeps it";
+  EXPECT_THAT(controller.all<stalled>(), IsEmpty());
+  EXPECT_THAT(*controller.ask<value>(actor, status_atom::value).get().find("error")->as_text(),
+              HasSubstr("no space left"));
+  journals->full = false;
+  w.advance(600ms);
+  EXPECT_THAT(ended(), ElementsAre("0.0 folded", "1.0 folded"));
+  EXPECT_EQ(first.expect<accepted>().sequence, 1u);
+  EXPECT_EQ(controller.ask<value>(actor, status_atom::value).get().find("error"), nullptr);
+  EXPECT_EQ(journals->only().synced, 3u);
+}
+
+TEST_F(reducer, a_full_disk_ends_the_scan_if_told_to) {
+  keep_journal();
+  pause_when_full = false;
+  ready();
+  journals->full = true;
+  auto answer = controller.ask<bool>(actor, fence{head_of(), {worker_index(1)}});
+  EXPECT_EQ(answer.code(), ec::file_error);
+  fold(first, 0, mapped({slots(0)}));
+  EXPECT_THAT(ended(), IsEmpty());
+  EXPECT_THAT(controller.expect<stalled>().since, HasSubstr("no space left"));
+}
+
+TEST_F(reducer, a_disk_that_is_full_at_the_end_only_costs_finishing_once_more) {
+  keep_journal();
+  ready((directory / "out.h5").string());
+  fold(first, 0, mapped({slots(0)}));
+  journals->full = true;
+  // The file is there; what could not be written is that it is.
+  EXPECT_EQ(finish({{worker_index(0), 1, ""}}).get().output, (directory / "out.h5").string());
+}
+
 TEST_F(reducer, what_a_worker_says_at_the_end_covers_no_slot) {
   ready();
   mapped_batch b;
@@ -266,11 +651,12 @@ TEST_F(reducer, messages_of_another_scan_or_generation_are_ignored) {
   auto other = head_of();
   other.gen = generation(2);
   first.send(actor, results{other, worker_index(0), 0, {}, mapped({slots(0)})});
-  assembler.send(actor, closes{other, {{slots(0), fate::lost, ""}}});
+  assembler.send(actor, closes{other, 0, {{slots(0), fate::lost, ""}}});
   controller.send(actor, disarm{other});
   EXPECT_EQ(finish({}, 2).code(), ec::superseded);
   EXPECT_THAT(ended(), IsEmpty());
   EXPECT_THAT(first.all<accepted>(), IsEmpty());
+  sequence[0] = 0;
   fold(first, 0, mapped({slots(0)}));
   EXPECT_THAT(ended(), ElementsAre("0.0 folded"));
 }

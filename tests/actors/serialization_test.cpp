@@ -177,17 +177,24 @@ TEST(serialization, entries_with_data_and_tombstones) {
   }
 }
 
+arm_place full_place() {
+  return {.start = 10, .first = 12, .message_number = 3, .announced = {}, .series = 5};
+}
+
 arm full_arm() {
   return {.head = head,
           .events = 1'000'000,
           .streams = {"pilatus", "", "xspress3"},
-          .workers = {{"w0", incarnation(5), 0}, {"w1", incarnation(6), 1}},
+          .workers = {{"w0", incarnation(5), 0}, {"w1", incarnation(6), 1, true}},
           .analysis = "roi",
           .parameters = {{"rows", "1:2"}, {"stream", ""}},
           .version = parameters_version(4),
           .worker = worker_index(1),
           .stream = stream_index(2),
-          .entries = 77};
+          .entries = 77,
+          .events_of_stream = {run_of(3, 77, 2)},
+          .resume = true,
+          .from = {stream_position(15), full_place()}};
 }
 
 mapped_batch full_batch() {
@@ -202,27 +209,40 @@ mapped_batch full_batch() {
 }
 
 TEST(serialization, every_message_between_processes) {
-  worker_run to_worker{run_of(1, 5, 2), worker_index(3), slot_index(1), 2, 0b101};
+  worker_run to_worker{run_of(1, 5, 2), worker_index(3), slot_index(1), 2, 0b101, true};
   stream_run of_stream{run_of(0, 4), {0, 2}};
-  unmappable slot{{run_of(8, 3), slot_index(2), 1}, fate::lost, "stream 'a': gone"};
+  unmappable slot{{run_of(8, 3), slot_index(2), 1}, fate::lost, "stream 'a': gone", worker_index(7)};
   progress p{"id", "running", 1, 2, 3, true, {{"folded", 2}}, "/out.h5", "waits", 1.25};
 
   expect_round_trip("roster", roster{{{incarnation(1), "a", "h:1", true, false, true}, {}}});
   expect_round_trip("departed", departed{incarnation(3)});
   expect_round_trip("arm", full_arm());
-  expect_round_trip("armed", armed{incarnation(3), 8});
-  expect_round_trip("assignments", assignments{head, dispatch_id(1), {of_stream, {run_of(7, 1), {}}}});
-  expect_round_trip("dispatches", dispatches{head, dispatch_id(1), {to_worker}});
+  expect_round_trip("armed", armed{incarnation(3), 8, true, dispatch_id(9)});
+  expect_round_trip("assignments", assignments{head, dispatch_id(3), dispatch_id(4), {of_stream, {run_of(7, 1), {}, true, true}},
+                                {{run_of(2, 3, 4), 1, dispatch_id(4)}}, {0, 5}});
+  expect_round_trip("dispatches", dispatches{head, dispatch_id(1), dispatch_id(2), {to_worker}});
   expect_round_trip("partial_events",
                     partial_events{head,
+                                   incarnation(9),
                                    stream_index(1),
+                                   2,
                                    5,
                                    {{event_number(1), dispatch_id(1), some_data(), {}},
                                     {event_number(2), dispatch_id(1), {}, missing_data{fate::lost, "c"}}}});
   expect_round_trip("credit", credit{head, {{worker_index(0), 10, 2, 99}, {worker_index(1), 8, 0, 0}}});
   expect_round_trip("results", results{head, worker_index(1), 6, parameters_version(1), full_batch()});
-  expect_round_trip("closes", closes{head, {slot}});
+  expect_round_trip("closes", closes{head, 4, {slot}});
   expect_round_trip("remarks", remarks{head, {slot}});
+  expect_round_trip("taken", taken{head, stream_index(2), dispatch_id(77)});
+  expect_round_trip("stream_began", stream_began{head, stream_index(2), full_place()});
+  expect_round_trip("fence", fence{head, {worker_index(1), worker_index(4)}});
+  expect_round_trip("resend", resend{head, 12});
+  expect_round_trip("obituary", obituary{head, worker_index(1), {event_number(5), event_number(9)}, "signal 11"});
+  expect_round_trip("renew", renew{incarnation(8)});
+  expect_round_trip("unreachable", unreachable{incarnation(8), incarnation(9)});
+  expect_round_trip("give_up", give_up{head, {slot}});
+  expect_round_trip("led", led{head, {}});
+  expect_round_trip("keep_ledger", keep_ledger{head, "{}"});
   expect_round_trip("seal", seal{head});
   expect_round_trip("commits", commits{head, {{slot.slots, fate::failed, "why"}}});
   expect_round_trip("accepted", accepted{head, 12});
@@ -254,6 +274,12 @@ TEST(serialization, fields_keep_their_places) {
   EXPECT_EQ(b.worker, a.worker);
   EXPECT_EQ(b.stream, a.stream);
   EXPECT_EQ(b.entries, a.entries);
+  EXPECT_FALSE(b.workers[0].gone);
+  EXPECT_TRUE(b.workers[1].gone);
+  EXPECT_EQ(b.events_of_stream, a.events_of_stream);
+  EXPECT_TRUE(b.resume);
+  EXPECT_EQ(b.from.first, a.from.first);
+  EXPECT_EQ(b.from.arm, a.from.arm);
   auto m = reread(results{head, worker_index(1), 6, parameters_version(2), full_batch()});
   ASSERT_EQ(m.mapped.mapped.size(), 2u);
   EXPECT_EQ(m.mapped.mapped[0].slots, (slot_run{run_of(3, 1), slot_index(1), 2}));
@@ -304,11 +330,21 @@ TEST(serialization, messages_cross_as_type_erased_content) {
   cross(caf::make_message(assignments{}));
   cross(caf::make_message(dispatches{}));
   cross(
-      caf::make_message(partial_events{head, stream_index(0), 0, {{event_number(1), {}, some_data(), {}}}}));
+      caf::make_message(partial_events{head, incarnation(9), stream_index(0), 0, 0, {{event_number(1), {}, some_data(), {}}}}));
   cross(caf::make_message(credit{}));
   cross(caf::make_message(results{head, {}, 0, {}, full_batch()}));
   cross(caf::make_message(closes{}));
   cross(caf::make_message(remarks{}));
+  cross(caf::make_message(taken{}));
+  cross(caf::make_message(stream_began{}));
+  cross(caf::make_message(fence{}));
+  cross(caf::make_message(resend{}));
+  cross(caf::make_message(obituary{}));
+  cross(caf::make_message(renew{}));
+  cross(caf::make_message(unreachable{}));
+  cross(caf::make_message(give_up{}));
+  cross(caf::make_message(led{}));
+  cross(caf::make_message(keep_ledger{}));
   cross(caf::make_message(seal{}));
   cross(caf::make_message(commits{}));
   cross(caf::make_message(accepted{}));
@@ -422,7 +458,7 @@ TEST(serialization, damaged_bytes) {
   std::mt19937_64 random(7);
   auto good = written(results{head, worker_index(1), 6, parameters_version(1), full_batch()});
   auto frames =
-      written(partial_events{head, stream_index(1), 5, {{event_number(1), dispatch_id(1), some_data(), {}}}});
+      written(partial_events{head, incarnation(9), stream_index(1), 0, 5, {{event_number(1), dispatch_id(1), some_data(), {}}}});
   for (int i = 0; i < 20'000; ++i) {
     auto bytes = i % 2 ? good : frames;
     for (auto n = 1 + random() % 3; n > 0; --n) bytes[random() % bytes.size()] = static_cast<char>(random());

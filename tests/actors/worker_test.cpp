@@ -8,6 +8,7 @@ namespace dtranspose {
 namespace {
 
 using namespace test;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -53,14 +54,14 @@ class worker : public testing::Test {
 
   /// Hands over events with one stream's data each.
   void give(std::uint64_t begin, std::vector<stream_data> data, std::uint64_t scan = 1,
-            std::uint32_t gen = 1) {
+            std::uint32_t gen = 1, std::uint64_t life = 20) {
     auto batch = std::make_shared<joined_batch>();
     for (auto& d : data) {
       auto place = static_cast<std::uint32_t>(batch->entries.size());
       batch->events.push_back({event_number(begin++), slot_index(2), 3, dispatch_id(1), place, 1});
       batch->entries.push_back({stream_index(0), std::move(d)});
     }
-    assembler.send(actor, events{scan_id{scan, scan}, generation(gen), batch});
+    assembler.send(actor, events{scan_id{scan, scan}, generation(gen), incarnation(life), batch});
   }
 
   std::uint64_t status(std::string_view key) {
@@ -239,6 +240,117 @@ TEST_F(worker, keeps_count_of_what_was_accepted) {
   EXPECT_EQ(status("unaccepted_results"), 1u);
   controller.send(actor, accepted{head_of(), 1});
   EXPECT_EQ(status("unaccepted_results"), 0u);
+}
+
+/// The numbers of the results that a reducer got since it was last asked.
+std::vector<std::uint64_t> numbers(probe& reducer) {
+  std::vector<std::uint64_t> list;
+  for (auto& m : reducer.all<results>()) list.push_back(m.sequence);
+  return list;
+}
+
+TEST_F(worker, sends_what_was_not_accepted_again_from_where_it_is_asked) {
+  ready("roi");
+  for (std::uint64_t e = 0; e < 4; ++e) give(e, {pixel(static_cast<std::uint16_t>(e))});
+  EXPECT_THAT(numbers(reducer), ElementsAre(0, 1, 2, 3));
+  reducer.send(actor, accepted{head_of(), 0});
+  reducer.send(actor, resend{head_of(), 2});
+  auto list = reducer.all<results>();
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0].sequence, 2u);
+  EXPECT_EQ(list[0].mapped.mapped.at(0).slots.events.first, event_number(2)) << "the same once more";
+  EXPECT_EQ(status("unaccepted_results"), 3u) << "what it has may not be on disk yet: only accepted lets go";
+  reducer.send(actor, resend{head_of(), 2});
+  EXPECT_THAT(numbers(reducer), ElementsAre(2, 3)) << "as often as it is asked";
+  reducer.send(actor, resend{head_of(2), 0});
+  EXPECT_THAT(numbers(reducer), IsEmpty());
+  give(4, {pixel(4)});
+  EXPECT_THAT(numbers(reducer), ElementsAre(4));
+}
+
+TEST_F(worker, results_wait_for_a_reducer_that_is_away) {
+  ready("roi");
+  controller.send(actor, departed{incarnation(30)});
+  give(0, {pixel(1)});
+  give(1, {pixel(1)});
+  EXPECT_THAT(numbers(reducer), IsEmpty());
+  EXPECT_EQ(assembler.all<processed>().size(), 2u);
+  probe other{w};
+  member_info info;
+  info.life = incarnation(31);
+  info.reducer = other.handle;
+  controller.send(actor, info);
+  EXPECT_THAT(numbers(other), IsEmpty()) << "it says what it lacks";
+  other.send(actor, resend{head_of(), 0});
+  EXPECT_THAT(numbers(other), ElementsAre(0, 1));
+  give(2, {pixel(1)});
+  EXPECT_THAT(numbers(other), ElementsAre(2));
+}
+
+TEST_F(worker, who_was_given_up_throws_its_state_away) {
+  ready("sum");
+  give(0, {pixel(1)});
+  controller.send(actor, flush{head_of()});
+  EXPECT_EQ(numbers(reducer).size(), 1u);
+  give(1, {pixel(1)});
+  controller.send(actor, renew{incarnation(21)});
+  controller.send(actor, flush{head_of()});
+  reducer.send(actor, resend{head_of(), 0});
+  EXPECT_THAT(numbers(reducer), IsEmpty()) << "somebody else does that";
+  EXPECT_EQ(controller.ask<finished_worker>(actor, finish_worker{head_of()}).code(), ec::superseded);
+  auto m = order("sum");
+  m.resume = true;
+  auto answer = controller.ask<armed>(actor, m).get();
+  EXPECT_FALSE(answer.known);
+  EXPECT_EQ(answer.from, incarnation(21));
+  assembler.all<processed>();
+  give(2, {pixel(1)});
+  EXPECT_THAT(assembler.all<processed>(), IsEmpty()) << "that was handed to the one before";
+  give(2, {pixel(1)}, 1, 1, 21);
+  EXPECT_EQ(assembler.expect<processed>().life, incarnation(21));
+  controller.send(actor, flush{head_of()});
+  auto r = reducer.expect<results>();
+  EXPECT_EQ(r.head.from, incarnation(21));
+  EXPECT_EQ(r.sequence, 0u);
+  EXPECT_EQ(*r.mapped.mapped.at(0).content.find("frames")->as_number(), 1.0);
+}
+
+TEST_F(worker, an_arm_of_the_scan_in_hand_changes_nothing_of_it) {
+  ready("sum");
+  give(0, {pixel(1)});
+  auto m = order("sum");
+  m.resume = true;
+  EXPECT_TRUE(controller.ask<armed>(actor, m).get().known);
+  EXPECT_EQ(status("deferred"), 1u);
+  EXPECT_FALSE(controller.ask<armed>(actor, order("sum", 2)).get().known);
+  EXPECT_EQ(status("deferred"), 0u);
+}
+
+TEST_F(worker, says_again_that_it_is_finished) {
+  ready("sum");
+  give(0, {pixel(1)});
+  auto first = controller.ask<finished_worker>(actor, finish_worker{head_of()}).get();
+  EXPECT_EQ(first.results, numbers(reducer).size());
+  auto again = controller.ask<finished_worker>(actor, finish_worker{head_of()}).get();
+  EXPECT_EQ(again.results, first.results);
+  EXPECT_EQ(again.worker, first.worker);
+  EXPECT_THAT(numbers(reducer), IsEmpty()) << "its last result is one";
+  EXPECT_FALSE(controller.ask<armed>(actor, order("none", 2)).open());
+  EXPECT_EQ(controller.ask<finished_worker>(actor, finish_worker{head_of(2)}).get().results, 0u);
+}
+
+TEST_F(worker, what_it_only_looks_at_has_no_result) {
+  ready("roi");
+  auto batch = std::make_shared<joined_batch>();
+  batch->events.push_back({event_number(0), slot_index(0), 0, dispatch_id(1), 0, 1});
+  batch->events.push_back({event_number(1), slot_index(0), 1, dispatch_id(1), 1, 1});
+  for (auto x : {1, 2}) batch->entries.push_back({stream_index(0), pixel(static_cast<std::uint16_t>(x))});
+  assembler.send(actor, events{scan_id{1, 1}, generation(1), incarnation(20), batch});
+  auto m = reducer.expect<results>();
+  ASSERT_EQ(m.mapped.mapped.size(), 1u);
+  EXPECT_EQ(m.mapped.mapped[0].slots.events.first, event_number(1));
+  EXPECT_TRUE(m.mapped.empty.empty() && m.mapped.failed.empty());
+  EXPECT_EQ(assembler.expect<processed>().count, 2u) << "it costs credit";
 }
 
 #ifdef DTRANSPOSE_TEST_PLUGIN

@@ -4,7 +4,6 @@
 #include "analysis/reducer_host.hpp"
 #include "analysis/registry.hpp"
 #include "analysis/worker_host.hpp"
-#include "output/journal.hpp"
 
 namespace dtranspose {
 namespace {
@@ -41,7 +40,7 @@ class plugin : public testing::Test {
   /// Maps events 0..9 on two workers and folds what comes of them.
   std::vector<ended_slots> run(const std::map<std::string, std::string>& set) {
     auto settings = complete_parameters(*counting, set);
-    reducer.emplace(counting->make_reducer(settings), settings, records, reducer_host::row_sink());
+    reducer.emplace(counting->make_reducer(settings), settings, reducer_host::row_sink());
     std::vector<ended_slots> ended;
     for (std::uint32_t w = 0; w < 2; ++w) {
       worker_host worker(counting->make_worker(settings), settings, {"a", "b"});
@@ -59,7 +58,6 @@ class plugin : public testing::Test {
   }
 
   std::shared_ptr<const analysis> counting;
-  no_journal records;
   std::optional<reducer_host> reducer;
 };
 

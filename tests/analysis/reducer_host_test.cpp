@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 
-#include "output/journal.hpp"
 
 namespace dtranspose {
 namespace {
@@ -39,19 +38,6 @@ class noting final : public reducer_part {
   std::optional<event_number> last;
   std::size_t events = 0;
   worker_index worker;
-
- private:
-  std::vector<std::string>& log_;
-};
-
-/// A journal that says when it is written.
-class noting_journal final : public journal {
- public:
-  explicit noting_journal(std::vector<std::string>& log) : log_(log) {}
-  void append(worker_index, const mapped_batch&) override { log_.push_back("journal results"); }
-  void append(const slot_run& slots, fate how) override {
-    log_.push_back("journal " + std::to_string(slots.events.first.value) + " " + name_of(how));
-  }
 
  private:
   std::vector<std::string>& log_;
@@ -98,9 +84,8 @@ class a_reducer_host : public testing::Test {
   std::vector<std::string> log;
   std::vector<std::pair<std::uint64_t, std::string>> rows;
   noting* part = new noting(log);
-  noting_journal records{log};
   reducer_host host{
-      std::unique_ptr<reducer_part>(part), {}, records, [this](event_number event, const value& content) {
+      std::unique_ptr<reducer_part>(part), {}, [this](event_number event, const value& content) {
         rows.emplace_back(event.value, *content.as_text());
         if (rows.back().second == "no row") throw std::runtime_error("disk full");
       }};
@@ -114,7 +99,7 @@ TEST_F(a_reducer_host, folds_and_says_what_ended) {
   auto ended = fold(results);
   EXPECT_THAT(text(ended), ElementsAre("folded: 0 1", "empty: 2 3 4 5 6", "failed: 7"));
   EXPECT_EQ(ended[2].cause, "why");
-  EXPECT_THAT(log, ElementsAre("journal results", "fold a", "fold b"));
+  EXPECT_THAT(log, ElementsAre("fold a", "fold b"));
   EXPECT_THAT(rows, ElementsAre(Pair(0u, "a"), Pair(1u, "b")));
   EXPECT_EQ(part->last, event_number(1));
   EXPECT_EQ(part->worker, worker_index(3));
@@ -144,7 +129,7 @@ TEST_F(a_reducer_host, a_result_is_rejected_whole) {
   close(run(5));
   log.clear();
   EXPECT_THAT(fold({result(run(0, 3), "sum", {run(4, 3), run(9)})}), IsEmpty());
-  EXPECT_THAT(log, ElementsAre("journal results"));
+  EXPECT_THAT(log, IsEmpty());
   EXPECT_EQ(host.duplicates(), 1u);
   // Its other slots are as open as before.
   EXPECT_THAT(text(fold({result(run(0, 3), "again", {run(4), run(6), run(9)})})),
@@ -167,7 +152,7 @@ TEST_F(a_reducer_host, the_last_result_of_a_worker_covers_nothing) {
   EXPECT_THAT(rows, IsEmpty());
   // Those of two workers are two.
   EXPECT_THAT(fold({result({}, "last")}), IsEmpty());
-  EXPECT_THAT(log, ElementsAre("journal results", "fold last", "journal results", "fold last"));
+  EXPECT_THAT(log, ElementsAre("fold last", "fold last"));
   EXPECT_THAT(fold({result({}, "bad")}), IsEmpty());
 }
 
@@ -195,7 +180,6 @@ TEST_F(a_reducer_host, closing_ends_what_is_open_and_nothing_else) {
   auto ended = close(run(0, 6));
   EXPECT_THAT(text(ended), ElementsAre("lost: 0 2", "lost: 3 5"));
   EXPECT_EQ(ended[0].cause, "because");
-  EXPECT_THAT(log, ElementsAre("journal 0 lost", "journal 2 lost", "journal 3 lost", "journal 5 lost"));
   EXPECT_THAT(close(run(0, 6)), IsEmpty());
   EXPECT_THAT(fold({result(run(2), "late")}), IsEmpty());
   EXPECT_THAT(rows, SizeIs(2));
@@ -225,8 +209,7 @@ TEST_F(a_reducer_host, passes_on_timer_finish_and_tree) {
 }
 
 TEST(reducer_host, works_without_rows) {
-  no_journal records;
-  reducer_host host(std::make_unique<reducer_part>(), {}, records, {});
+  reducer_host host(std::make_unique<reducer_part>(), {}, {});
   mapped_batch results;
   results.mapped.push_back({run(0), {}, "a"});
   std::vector<ended_slots> ended;

@@ -12,7 +12,6 @@
 #include "analysis/worker_host.hpp"
 #include "instrument/eiger_v1_series.hpp"
 #include "instrument/pixels.hpp"
-#include "output/journal.hpp"
 #include "protocol/stins.hpp"
 #include "recording/dump.hpp"
 #include "recordings.hpp"
@@ -49,7 +48,7 @@ class scan {
     auto settings = complete_parameters(*sum, {});
     for (std::size_t w = 0; w < workers; ++w)
       workers_.emplace_back(sum->make_worker(settings), settings, names);
-    reducer_.emplace(sum->make_reducer(settings), settings, journal_, reducer_host::row_sink());
+    reducer_.emplace(sum->make_reducer(settings), settings, reducer_host::row_sink());
   }
 
   /// Gives the next event to a worker; returns why it failed.
@@ -89,7 +88,6 @@ class scan {
 
  private:
   std::vector<worker_host> workers_;
-  no_journal journal_;
   std::optional<reducer_host> reducer_;
   std::vector<mapped_batch> flushed_;
   std::uint64_t next_ = 0;

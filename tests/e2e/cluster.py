@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import requests
@@ -61,20 +62,24 @@ def toml_table(title, content):
 
 
 class Process:
-    """A dtranspose command, its output in files."""
+    """A dtranspose command, its output in files. `prefix` is a command that it is started by."""
 
-    def __init__(self, name, folder, *arguments):
+    def __init__(self, name, folder, *arguments, prefix=()):
         self.name = name
         self.out_path = folder / f"{name}.out"
         self.log_path = folder / f"{name}.log"
         self.arguments = [str(a) for a in arguments]
         with open(self.out_path, "wb") as out, open(self.log_path, "wb") as log:
-            self.child = subprocess.Popen([str(BINARY), *self.arguments], stdin=subprocess.DEVNULL,
+            self.child = subprocess.Popen([*prefix, str(BINARY), *self.arguments], stdin=subprocess.DEVNULL,
                                           stdout=out, stderr=log, cwd=folder)
 
     @property
     def pid(self):
         return self.child.pid
+
+    @property
+    def role(self):
+        return self.arguments[1]
 
     @property
     def log(self):
@@ -117,10 +122,13 @@ class Process:
 class Cluster:
     def __init__(self, folder):
         self.folder = folder
+        self.hosts = {"controller": "127.0.0.1", "streams": "127.0.0.1"}
         self.join_port = free_port()
         self.http_port = free_port()
         self.results_port = free_port()
         self.processes = []
+        self.fallen = []  # what a test has killed
+        self.started = Counter()
         self.stream_ports = {}
         self.config = folder / "site.toml"
         self.controller_url = f"http://127.0.0.1:{self.http_port}"
@@ -129,17 +137,19 @@ class Cluster:
     # --- configuration ---------------------------------------------------------------------------
 
     def configure(self, streams=("det",), analysis="none", parameters=None, workers=2, scan=None,
-                  stream=None, cluster=None, worker=None, output="", simulate=(), of_stream=None):
+                  stream=None, cluster=None, worker=None, output="", simulate=(), of_stream=None, http=None,
+                  sections=None):
         """Writes the configuration; a second call replaces it and keeps the ports.
 
-        `scan`, `stream`, `cluster` and `worker` hold keys for those sections, `simulate` whole
-        entries, `of_stream` keys of single streams by name."""
+        `scan`, `stream`, `cluster`, `worker` and `http` hold keys for those sections, `simulate` whole
+        entries, `of_stream` keys of single streams by name, `sections` further sections by name."""
+        controller = self.hosts["controller"]
         for name in streams:
             self.stream_ports.setdefault(name, free_port())
-        text = toml_table("[cluster]", {"name": "e2e", "controller": f"127.0.0.1:{self.join_port}",
+        text = toml_table("[cluster]", {"name": "e2e", "controller": f"{controller}:{self.join_port}",
                                         **(cluster or {})})
-        text += toml_table("[http]", {"control": f"127.0.0.1:{self.http_port}",
-                                      "results": f"127.0.0.1:{self.results_port}"})
+        text += toml_table("[http]", {"control": f"{controller}:{self.http_port}",
+                                      "results": f"{controller}:{self.results_port}", **(http or {})})
         for name in streams:
             text += toml_table("[[stream]]", {"name": name, "protocol": "stins", "url": self.url(name),
                                               "rearm_timeout": "200ms", **(stream or {}),
@@ -152,26 +162,31 @@ class Cluster:
             text += toml_table(f"[analysis.{name}]", parameters)
         if output:
             text += toml_table("[output]", {"file": str(self.folder / output)})
+        for title, content in (sections or {}).items():
+            text += toml_table(f"[{title}]", content)
         for entry in simulate:
             text += toml_table("[[simulate]]", entry)
         self.config.write_text(text)
         return self
 
     def url(self, stream):
-        return f"tcp://127.0.0.1:{self.stream_ports[stream]}"
+        return f"tcp://{self.hosts['streams']}:{self.stream_ports[stream]}"
 
     # --- processes -------------------------------------------------------------------------------
 
-    def run(self, name, *arguments):
-        process = Process(name, self.folder, *arguments)
+    def run(self, name, *arguments, prefix=()):
+        process = Process(name, self.folder, *arguments, prefix=prefix)
         self.processes.append(process)
         return process
 
-    def start(self, role, *options, name=None, config=None):
+    def next_name(self, kind):
+        self.started[kind] += 1
+        return f"{kind}-{self.started[kind] - 1}"
+
+    def start(self, role, *options, name=None, config=None, prefix=()):
         """A process that plays a role."""
-        count = sum(p.name.startswith(role) for p in self.processes)
-        return self.run(name or f"{role}-{count}", "--role", role, "--config", config or self.config,
-                        "--json", *options)
+        return self.run(name or self.next_name(role), "--role", role, "--config", config or self.config,
+                        "--json", *options, prefix=prefix)
 
     def start_all(self, *options):
         """Everything in one process, ready."""
@@ -188,15 +203,33 @@ class Cluster:
         self.wait_for_members(processes=worker_processes)
         return parts
 
-    def simulate(self, *options, patience=PATIENCE):
+    def simulate(self, *options, patience=PATIENCE, prefix=()):
         """Instruments and the map that fits them, posted once everybody that it needs is there."""
-        return self.run("simulate", "simulate", "--config", self.config, "--controller",
-                        self.controller_url, "--timeout", patience, "--json", *options)
+        return self.run(self.next_name("simulate"), "simulate", "--config", self.config, "--controller",
+                        self.controller_url, "--timeout", patience, "--json", *options, prefix=prefix)
+
+    def kill(self, process):
+        """Ended by what it cannot see coming."""
+        process.child.kill()
+        process.child.wait()
+        self.bury(process)
+
+    def bury(self, process):
+        """One that has ended, as it should have."""
+        self.processes.remove(process)
+        self.fallen.append(process)
+
+    def of_role(self, role):
+        return [p for p in self.of_all_roles() if p.role == role]
+
+    def of_all_roles(self):
+        return [p for p in self.processes if p.arguments[0] == "--role"]
 
     def close(self):
         """Ends and reaps everything; returns the roles that did not end as they should."""
         ended_here = [p for p in self.processes if p.running()]
         for process in ended_here:
+            process.send(signal.SIGCONT)
             process.child.terminate()
         for process in self.processes:
             process.end()
@@ -205,7 +238,17 @@ class Cluster:
                 if p.arguments[0] == "--role" and p.child.returncode != 0}
 
     def report(self):
-        return [(p.name, p.report()) for p in self.processes]
+        told = [("status", self.status_to_tell())] if self.of_all_roles() else []
+        return told + [(p.name, p.report()) for p in self.fallen + self.processes]
+
+    def status_to_tell(self):
+        """What a failed test may have been about."""
+        try:
+            status = self.ask("GET", "status", timeout=3).json()
+        except (requests.RequestException, ValueError) as e:
+            return str(e)
+        status.pop("completed_events", None)
+        return "\n".join(f"{key}: {json.dumps(content)}" for key, content in status.items())
 
     # --- REST ------------------------------------------------------------------------------------
 
@@ -272,8 +315,8 @@ class Cluster:
 
     def wait_for_progress(self, condition, what, patience=PATIENCE):
         def look():
-            progress = self.get("progress")
-            return progress if condition(progress) else None
+            progress = self.get_or_none("progress")  # while a controller is started again
+            return progress if progress and condition(progress) else None
 
         return self.wait_for(look, what, patience)
 

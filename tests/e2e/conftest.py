@@ -1,8 +1,8 @@
 """Fixtures of the end-to-end tests: they start the built program and talk to it as instruments, control
 systems and people do. How to run them: `pytest tests/e2e`, or `pytest tests/e2e --long`.
 
-DTRANSPOSE is the program, DTRANSPOSE_RECORDINGS a folder of recordings, DTRANSPOSE_WITNESS_PLUGIN the
-witness plug-in if it is built already.
+DTRANSPOSE is the program, DTRANSPOSE_RECORDINGS a folder of recordings, DTRANSPOSE_WITNESS_PLUGIN and
+DTRANSPOSE_CRASHING_PLUGIN are plug-ins of tests/plugin if they are built already.
 """
 
 import os
@@ -82,23 +82,33 @@ def recording():
     return find
 
 
-@pytest.fixture(scope="session")
-def witness_object(tmp_path_factory):
-    """The witness plug-in, from DTRANSPOSE_WITNESS_PLUGIN or compiled here against the headers that
+def plugin(name, tmp_path_factory):
+    """A plug-in of tests/plugin, from DTRANSPOSE_{NAME}_PLUGIN or compiled here against the headers that
     a plug-in may use and nothing else."""
-    if built := os.environ.get("DTRANSPOSE_WITNESS_PLUGIN"):
+    variable = f"DTRANSPOSE_{name.upper()}_PLUGIN"
+    if built := os.environ.get(variable):
         return Path(built).resolve()
     if not shutil.which("g++"):
-        pytest.skip("neither DTRANSPOSE_WITNESS_PLUGIN nor g++ is there")
-    folder = tmp_path_factory.mktemp("witness")
+        pytest.skip(f"neither {variable} nor g++ is there")
+    folder = tmp_path_factory.mktemp(name)
     for header in ["analysis/plugin", *(f"model/{n}" for n in "ids value frame event parameters".split())]:
         copy = folder / "include/dtranspose" / f"{header}.hpp"
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / "src" / f"{header}.hpp", copy)
-    built = folder / "witness_plugin.so"
+    built = folder / f"{name}_plugin.so"
     subprocess.run(["g++", "-std=c++20", "-O1", "-shared", "-fPIC", "-I", folder / "include",
-                    REPOSITORY / "tests/plugin/witness_plugin.cpp", "-o", built], check=True, timeout=300)
+                    REPOSITORY / f"tests/plugin/{name}_plugin.cpp", "-o", built], check=True, timeout=300)
     return built
+
+
+@pytest.fixture(scope="session")
+def witness_object(tmp_path_factory):
+    return plugin("witness", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def crashing_object(tmp_path_factory):
+    return plugin("crashing", tmp_path_factory)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <future>
 #include <mutex>
 #include <stdexcept>
@@ -10,6 +11,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include "http/access_tokens.hpp"
+#include "http/certificate.hpp"
+#include "http/login_guard.hpp"
+#include "http/raw_client.hpp"
+#include "temporary_directory.hpp"
 
 namespace dtranspose {
 namespace {
@@ -305,6 +315,189 @@ TEST(control_server, a_port_is_free_again_after_a_stop) {
     EXPECT_TRUE(httplib::Client("127.0.0.1", port).Get("/api/v1/progress"));
     server.stop();
   }
+}
+
+// --- tokens --------------------------------------------------------------------------------------
+
+constexpr auto viewer = "viewer-0123456789", tuner = "tuner-0123456789", sequencer = "sequencer-0123456789";
+
+std::shared_ptr<const access_tokens> some_tokens() {
+  test::temporary_directory folder;
+  auto file = folder / "tokens.toml";
+  std::ofstream(file) << "[[token]]\nname = 'page'\nscope = 'view'\nsecret = '" << viewer
+                      << "'\n[[token]]\nname = 'tuning'\nscope = 'tune'\nsecret = '" << tuner
+                      << "'\n[[token]]\nname = 'sequencer'\nscope = 'control'\nsecret = '" << sequencer
+                      << "'\n";
+  ::chmod(file.c_str(), 0600);
+  return std::make_shared<access_tokens>(file);
+}
+
+/// What is logged while it is there.
+class log_watch {
+ public:
+  log_watch() : before_(spdlog::default_logger()) {
+    spdlog::set_default_logger(
+        std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_)));
+  }
+  ~log_watch() { spdlog::set_default_logger(before_); }
+  /// Of servers that have stopped.
+  std::string text() const { return text_.str(); }
+
+ private:
+  std::shared_ptr<spdlog::logger> before_;
+  std::ostringstream text_;
+};
+
+class control_server_with_tokens : public testing::Test {
+ protected:
+  control_server_with_tokens() : server("127.0.0.1", 0, system, {.tokens = some_tokens()}) { server.start(); }
+
+  httplib::Result ask(const std::string& method, const std::string& path, const std::string& authorization,
+                      httplib::Headers headers = {}) {
+    httplib::Client client("127.0.0.1", server.port());
+    if (!authorization.empty()) headers.emplace("Authorization", authorization);
+    client.set_default_headers(headers);
+    if (method == "POST") return client.Post(path, "{}", "application/json");
+    if (method == "HEAD") return client.Head(path);
+    if (method == "OPTIONS") return client.Options(path);
+    if (method == "PUT") return client.Put(path, "{}", "application/json");
+    return client.Get(path);
+  }
+  int status(const std::string& method, const std::string& path, const std::string& secret) {
+    auto answer = ask(method, path, secret.empty() ? "" : "Bearer " + secret);
+    return answer ? answer->status : 0;
+  }
+
+  log_watch log;
+  fake_system system;
+  control_server server;
+};
+
+TEST_F(control_server_with_tokens, each_route_needs_its_scope) {
+  for (auto path : {"/", "/api/v1/progress", "/api/v1/config", "/api/v1/sequence", "/api/v1/mapping"})
+    for (auto method : {"GET", "HEAD"}) {
+      EXPECT_EQ(status(method, path, ""), 401) << method << path;
+      for (auto secret : {viewer, tuner, sequencer})
+        EXPECT_EQ(status(method, path, secret), 200) << method << path;
+    }
+  for (auto path : {"/api/v1/sequence", "/api/v1/mapping", "/api/v1/stop"}) {
+    EXPECT_EQ(status("POST", path, ""), 401) << path;
+    for (auto secret : {viewer, tuner}) EXPECT_EQ(status("POST", path, secret), 403) << path;
+    EXPECT_EQ(status("POST", path, sequencer), 200) << path;
+  }
+  EXPECT_EQ(system.scans, 2);
+  EXPECT_EQ(status("GET", "/nothing", ""), 401);
+  EXPECT_EQ(status("GET", "/nothing", viewer), 404);
+  EXPECT_EQ(status("PUT", "/api/v1/sequence", ""), 401);
+  EXPECT_EQ(status("PUT", "/api/v1/sequence", sequencer), 405);
+  EXPECT_EQ(status("GET", "/api/v1/progress/", ""), 401);
+  EXPECT_EQ(status("GET", "/api/v1/progress/", viewer), 307);
+}
+
+TEST_F(control_server_with_tokens, says_what_is_missing) {
+  auto none = ask("GET", "/api/v1/progress", "");
+  ASSERT_TRUE(none);
+  EXPECT_EQ(none->get_header_value("WWW-Authenticate"), "Bearer");
+  expect_answer(none, 401, R"({"detail":"send a token: Authorization: Bearer SECRET"})");
+  for (auto wrong :
+       {"Bearer wrong-wrong-wrong-wrong", "Basic viewer-0123456789", "Bearer", "viewer-0123456789"}) {
+    auto answer = ask("GET", "/api/v1/progress", wrong);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->get_header_value("WWW-Authenticate"), "Bearer");
+    expect_answer(answer, 401, R"({"detail":"the token is not known"})");
+  }
+  test::raw_client twice(server.port());
+  twice.send(std::string("GET /api/v1/progress HTTP/1.1\r\nConnection: close\r\nAuthorization: Bearer ") +
+             viewer + "\r\nAuthorization: Bearer " + sequencer + "\r\n\r\n");
+  EXPECT_THAT(twice.answer(), HasSubstr("HTTP/1.1 401"));
+  expect_answer(ask("POST", "/api/v1/stop", std::string("Bearer ") + tuner), 403,
+                R"({"detail":"this needs a token with scope control; \"tuning\" has tune"})");
+}
+
+TEST_F(control_server_with_tokens, does_not_read_what_it_refuses) {
+  for (std::string authorization : {std::string(), std::string("Authorization: Bearer ") + viewer + "\r\n"}) {
+    test::raw_client client(server.port());
+    client.send("POST /api/v1/sequence HTTP/1.1\r\nHost: x\r\n" + authorization +
+                "Content-Length: 1000000\r\n\r\n{");
+    auto answer = client.answer(); // though the body never came
+    EXPECT_THAT(answer, HasSubstr(authorization.empty() ? "HTTP/1.1 401" : "HTTP/1.1 403"));
+    EXPECT_THAT(answer, HasSubstr("Connection: close"));
+    EXPECT_THAT(answer, testing::Not(HasSubstr("nothing more")));
+  }
+  EXPECT_EQ(system.scans, 0);
+}
+
+TEST_F(control_server_with_tokens, preflight_needs_none_and_allows_the_header) {
+  auto answer = ask("OPTIONS", "/api/v1/sequence", "",
+                    {{"Origin", "https://beamline.example"},
+                     {"Access-Control-Request-Method", "POST"},
+                     {"Access-Control-Request-Headers", "authorization, content-type"}});
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 204);
+  EXPECT_THAT(answer->get_header_value("Access-Control-Allow-Headers"), HasSubstr("authorization"));
+  EXPECT_EQ(answer->get_header_value("Access-Control-Allow-Origin"), "*");
+  EXPECT_THAT(ask("OPTIONS", "/", "")->get_header_value("Access-Control-Allow-Headers"),
+              HasSubstr("authorization"));
+}
+
+TEST_F(control_server_with_tokens, gives_no_page_what_its_browser_knows) {
+  for (auto secret : {"", viewer}) {
+    auto answer = ask("GET", "/api/v1/progress", secret, {{"Origin", "https://elsewhere.example"}});
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->get_header_value("Access-Control-Allow-Origin"), "*");
+    EXPECT_FALSE(answer->has_header("Access-Control-Allow-Credentials"));
+  }
+}
+
+TEST_F(control_server_with_tokens, who_guesses_has_to_wait) {
+  EXPECT_EQ(status("GET", "/api/v1/progress", viewer), 200);
+  for (std::size_t i = 0; i < 2 * wrong_tokens; ++i) EXPECT_EQ(status("GET", "/api/v1/progress", ""), 401);
+  for (std::size_t i = 0; i < wrong_tokens; ++i)
+    ASSERT_EQ(status("GET", "/api/v1/progress", "guess-" + std::to_string(1'000'000'000 + i)), 401) << i;
+  auto answer = ask("GET", "/api/v1/progress", "Bearer guess-2000000000");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 429);
+  EXPECT_EQ(answer->get_header_value("Retry-After"), "10");
+  EXPECT_EQ(status("POST", "/api/v1/stop", sequencer), 429); // a guess may be right
+  EXPECT_EQ(status("GET", "/api/v1/progress", viewer), 200); // no guess: it was used before
+  // Others are not concerned.
+  test::raw_client other(server.port(), "127.0.0.2");
+  other.send(std::string("POST /api/v1/stop HTTP/1.1\r\nConnection: close\r\nAuthorization: Bearer ") +
+             sequencer + "\r\n\r\n");
+  EXPECT_THAT(other.answer(), HasSubstr("200 OK"));
+}
+
+TEST_F(control_server_with_tokens, logs_what_it_refuses_but_no_secret) {
+  status("POST", "/api/v1/stop?token=hidden", tuner);
+  status("GET", "/api/v1/progress", "hidden-hidden-hidden");
+  test::raw_client client(server.port());
+  client.send("GET /a\x1b[31m HTTP/1.1\r\nConnection: close\r\n\r\n");
+  client.answer();
+  for (int i = 0; i < 200; ++i) status("GET", "/api/v1/config", "");
+  server.stop();
+  auto text = log.text();
+  EXPECT_THAT(text, HasSubstr("refused POST /api/v1/stop of 127.0.0.1 with 403"));
+  EXPECT_THAT(text, HasSubstr("\"tuning\" has tune"));
+  EXPECT_THAT(text, HasSubstr("refused GET /api/v1/progress of 127.0.0.1 with 401: the token is not known"));
+  EXPECT_THAT(text, HasSubstr("/a?[31m"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("hidden")));
+  EXPECT_THAT(text, testing::Not(HasSubstr(tuner)));
+  EXPECT_LT(std::ranges::count(text, '\n'), 60); // not all of them
+}
+
+TEST(control_server, serves_https_with_tokens) {
+  test::temporary_directory folder;
+  auto files = test::make_certificate(folder.path());
+  fake_system system;
+  control_server server("127.0.0.1", 0, system,
+                        {.tokens = some_tokens(), .tls = std::make_shared<https_identity>(files)});
+  server.start();
+  httplib::SSLClient client("127.0.0.1", server.port());
+  client.set_ca_cert_path(files.certificate);
+  EXPECT_EQ(client.Get("/api/v1/progress")->status, 401);
+  client.set_bearer_token_auth(sequencer);
+  expect_answer(client.Get("/api/v1/progress"), 200, "\"progress\"");
+  expect_answer(client.Post("/api/v1/sequence", "{}", "application/json"), 200, "\"id\"");
 }
 
 } // namespace

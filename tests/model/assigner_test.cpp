@@ -569,5 +569,97 @@ TEST(assigner, a_long_scan_is_shared_by_many_workers) {
   for (std::uint32_t w = 0; w < 100; ++w) EXPECT_EQ(a.given(worker_index(w)), 10'000u);
 }
 
+// -- what recovery asks of it --------------------------------------------------------------------
+
+TEST(assigner, a_retired_worker_gets_nothing_and_its_constraints_move) {
+  assigner a(read_constraints({1, 1, 2, 1, 2}), 1);
+  for (int w = 0; w < 2; ++w) a.grant(a.add_worker({"generic"}), plenty);
+  bound_event e;
+  ASSERT_TRUE(a.next(e));
+  auto first = e.targets.at(0).worker;
+  worker_index other(1 - first.value);
+  a.retire(first);
+  EXPECT_FALSE(a.next(e));
+  EXPECT_FALSE(a.lacking());
+  a.rebind(first, other);
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(a.next(e));
+    EXPECT_EQ(e.targets.at(0).worker, other);
+  }
+}
+
+TEST(assigner, says_which_tags_nobody_has_any_more) {
+  assigner a(read_rows(R"({"det":[[{"tags":["gpu"],"constraint":1}],[{"tags":["gpu"],"constraint":2}]]})"));
+  auto w = a.add_worker({"generic", "gpu"});
+  a.grant(w, plenty);
+  bound_event e;
+  ASSERT_TRUE(a.next(e));
+  a.retire(w);
+  EXPECT_FALSE(a.next(e));
+  ASSERT_TRUE(a.lacking());
+  EXPECT_EQ(*a.lacking(), tag_set{"gpu"});
+  auto late = a.add_worker({"gpu"}, false);
+  a.grant(late, plenty);
+  EXPECT_FALSE(a.next(e));
+  a.admit(late);
+  ASSERT_TRUE(a.next(e));
+  EXPECT_EQ(e.targets.at(0).worker, late);
+  EXPECT_FALSE(a.lacking());
+}
+
+TEST(assigner, what_is_for_everyone_waits_when_all_of_them_are_gone) {
+  assigner a(read_rows(R"({"det":[[{"constraint":null}],[{"constraint":null}]]})"));
+  auto w = a.add_worker({"generic"});
+  a.grant(w, plenty);
+  bound_event e;
+  ASSERT_TRUE(a.next(e));
+  EXPECT_TRUE(e.for_everyone);
+  a.retire(w);
+  EXPECT_FALSE(a.next(e));
+  EXPECT_TRUE(a.lacking());
+}
+
+/// What binds again after a restart: choices are played back, whatever credit there was.
+TEST(assigner, replayed_choices_give_the_same_bindings) {
+  std::mt19937_64 random(31);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<int> constraints;
+    for (int i = 0; i < 60; ++i) constraints.push_back(static_cast<int>(random() % 20));
+    auto map = read_constraints(constraints, true);
+    assigner first(map), second(map);
+    for (int w = 0; w < 3; ++w) {
+      first.add_worker({"generic"});
+      second.add_worker({"generic"});
+    }
+    std::vector<std::vector<worker_index>> bound, again;
+    auto note = [](auto& list, const bound_event& e) {
+      list.emplace_back();
+      for (auto& t : e.targets) list.back().push_back(t.worker);
+    };
+    std::uint64_t granted[3] = {};
+    bool retired = false;
+    while (!first.done()) {
+      auto w = static_cast<std::uint32_t>(random() % 3);
+      granted[w] += random() % 8;
+      first.grant(worker_index(w), granted[w]);
+      std::uint64_t events = 0;
+      for (bound_event e; first.next(e); ++events) note(bound, e);
+      second.replay(first.take_choices());
+      for (bound_event e; events > 0; --events) {
+        ASSERT_TRUE(second.next(e));
+        note(again, e);
+      }
+      if (!retired && first.bound() > 20) {
+        retired = true;
+        for (auto a : {&first, &second}) {
+          a->retire(worker_index(2));
+          a->rebind(worker_index(2), worker_index(0));
+        }
+      }
+    }
+    EXPECT_EQ(bound, again);
+  }
+}
+
 } // namespace
 } // namespace dtranspose

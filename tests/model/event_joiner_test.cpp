@@ -49,13 +49,13 @@ std::vector<std::string> taken(event_joiner& joiner, std::size_t worker = 0) {
 
 TEST(event_joiner, an_event_is_handed_over_when_it_is_whole) {
   event_joiner joiner(names, 1, false);
-  joiner.expect(0, run(7, 1, 0b11), dispatch_id(5));
+  joiner.expect(0, run(7, 1, 0b11), dispatch_id(1));
   joiner.match();
   joiner.add(b, data(7, "y"));
   EXPECT_THAT(taken(joiner), IsEmpty());
   EXPECT_EQ(joiner.open_bytes(), 1u);
   joiner.add(a, data(7, "x"));
-  EXPECT_EQ(joiner.batch(0).events.at(0).dispatch, dispatch_id(5));
+  EXPECT_EQ(joiner.batch(0).events.at(0).dispatch, dispatch_id(1));
   EXPECT_THAT(taken(joiner), ElementsAre("7 a=x b=y"));
   EXPECT_EQ(joiner.open(), 0u);
   EXPECT_EQ(joiner.open_bytes(), 0u);
@@ -307,7 +307,10 @@ TEST(event_joiner, any_order_of_arrival_gives_each_worker_the_same_events_in_ord
     event_joiner joiner(names, worker_count, deliver_incomplete);
     std::vector<std::pair<stream_index, outgoing_entry>> arrivals;
     for (auto& [number, e] : events)
-      for (auto& [stream, entry] : e.entries) arrivals.emplace_back(stream_index(stream), entry);
+      for (auto& [stream, entry] : e.entries) {
+        arrivals.emplace_back(stream_index(stream), entry);
+        arrivals.back().second.dispatch = dispatch_id(number);
+      }
     std::shuffle(arrivals.begin(), arrivals.end(), random);
 
     outcomes found(worker_count);
@@ -333,7 +336,7 @@ TEST(event_joiner, any_order_of_arrival_gives_each_worker_the_same_events_in_ord
                              s->second.first_slot,
                              1,
                              s->second.streams},
-                            dispatch_id(1));
+                            dispatch_id(i->first));
         joiner.match();
       } else if (!arrivals.empty()) {
         joiner.add(arrivals.back().first, arrivals.back().second);
@@ -389,6 +392,99 @@ TEST(event_joiner, the_fate_of_what_cannot_be_mapped_does_not_depend_on_the_orde
     std::sort(expected.begin(), expected.end());
     EXPECT_EQ(found, expected);
   }
+}
+
+// -- what recovery asks of it --------------------------------------------------------------------
+
+outgoing_entry data_of(std::uint64_t event, std::uint64_t dispatch, std::string_view text) {
+  auto entry = data(event, text);
+  entry.dispatch = dispatch_id(dispatch);
+  return entry;
+}
+
+TEST(event_joiner, an_entry_that_comes_again_is_dropped_when_its_event_was_handed_over) {
+  event_joiner joiner(names, 1, false);
+  joiner.expect(0, run(0, 1, 0b1), dispatch_id(1));
+  joiner.add(a, data_of(0, 1, "x"));
+  EXPECT_THAT(taken(joiner), ElementsAre("0 a=x"));
+  joiner.add(a, data_of(0, 1, "x"));
+  EXPECT_EQ(joiner.open(), 0u);
+  EXPECT_EQ(joiner.open_bytes(), 0u);
+}
+
+TEST(event_joiner, what_is_moved_here_is_joined_on_its_own) {
+  event_joiner joiner(names, 1, false);
+  joiner.expect(0, run(0, 1, 0b01), dispatch_id(1));
+  joiner.expect(0, run(0, 1, 0b11), dispatch_id(2));
+  joiner.match();
+  joiner.add(a, data_of(0, 1, "first"));
+  EXPECT_THAT(taken(joiner), ElementsAre("0 a=first"));
+  joiner.add(b, data_of(0, 2, "y"));
+  EXPECT_THAT(taken(joiner), IsEmpty());
+  joiner.add(a, data_of(0, 2, "second"));
+  EXPECT_THAT(taken(joiner), ElementsAre("0 a=second b=y"));
+  EXPECT_EQ(joiner.open(), 0u);
+}
+
+TEST(event_joiner, an_early_entry_of_a_move_is_not_lost_with_the_event_it_had_before) {
+  event_joiner joiner(names, 1, false);
+  joiner.expect(0, run(0, 1, 0b01), dispatch_id(1));
+  joiner.add(a, data_of(0, 2, "early"));
+  joiner.add(a, data_of(0, 1, "x"));
+  EXPECT_THAT(taken(joiner), ElementsAre("0 a=x"));
+  joiner.expect(0, run(0, 1, 0b01), dispatch_id(2));
+  joiner.match();
+  EXPECT_THAT(taken(joiner), ElementsAre("0 a=early"));
+}
+
+TEST(event_joiner, what_is_moved_here_goes_before_what_waits_behind_it) {
+  event_joiner joiner(names, 1, false);
+  joiner.expect(0, run(10, 2, 0b1), dispatch_id(1));
+  joiner.expect(0, run(3, 2, 0b1), dispatch_id(2));
+  joiner.match();
+  joiner.add(a, data_of(3, 2, "moved"));
+  joiner.add(a, data_of(4, 2, "moved"));
+  EXPECT_THAT(taken(joiner), ElementsAre("3 a=moved", "4 a=moved"));
+}
+
+TEST(event_joiner, what_is_only_looked_at_closes_no_slot) {
+  event_joiner joiner(names, 1, false);
+  auto look = run(0, 2, 0b1);
+  look.slots = 0;
+  joiner.expect(0, look, dispatch_id(1));
+  joiner.add(a, data_of(0, 1, "start"));
+  auto gone = tombstone(1, fate::lost, "gone");
+  joiner.add(a, gone);
+  EXPECT_EQ(joiner.batch(0).events.at(0).slots, 0);
+  EXPECT_THAT(taken(joiner), ElementsAre("0 a=start"));
+  EXPECT_THAT(joiner.given_up(), IsEmpty());
+  EXPECT_EQ(joiner.take_given_up_events(0), 1u);
+}
+
+TEST(event_joiner, a_worker_may_have_taken_over_several_slots_of_an_event) {
+  event_joiner joiner(names, 1, false);
+  auto other = run(0, 1, 0b10);
+  other.first_slot = slot_index(4);
+  joiner.expect(0, run(0, 1, 0b01), dispatch_id(1));
+  joiner.expect(0, other, dispatch_id(1));
+  joiner.match();
+  joiner.add(b, data_of(0, 1, "y"));
+  EXPECT_THAT(taken(joiner), IsEmpty());
+  joiner.add(a, data_of(0, 1, "x"));
+  EXPECT_EQ(joiner.batch(0).events.at(1).first_slot, slot_index(4));
+  EXPECT_THAT(taken(joiner), ElementsAre("0 a=x", "0 b=y"));
+  EXPECT_EQ(joiner.open(), 0u);
+}
+
+TEST(event_joiner, says_whose_slots_it_gives_up) {
+  event_joiner joiner(names, 2, false);
+  joiner.expect(0, run(0, 1, 0b1), dispatch_id(1));
+  joiner.expect(1, run(0, 1, 0b1), dispatch_id(1));
+  joiner.match();
+  joiner.add(a, tombstone(0));
+  ASSERT_EQ(joiner.given_up().size(), 2u);
+  EXPECT_EQ(joiner.given_up()[0].worker, worker_index(0));
+  EXPECT_EQ(joiner.given_up()[1].worker, worker_index(1));
 }
 
 } // namespace

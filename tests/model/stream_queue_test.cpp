@@ -17,6 +17,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::UnorderedElementsAre;
 
 constexpr std::uint64_t no_limit = std::uint64_t{1} << 60;
 constexpr stream_queue::budget unlimited{no_limit, no_limit};
@@ -830,6 +831,150 @@ TEST(stream_queue, a_number_far_ahead_costs_no_memory_for_what_lies_between) {
   stream_queue queue(entries, 4, unlimited);
   receive(queue, start(), "s");
   EXPECT_NO_THROW(receive(queue, number(entries / 2), "far ahead"));
+}
+
+// -- what recovery asks of it --------------------------------------------------------------------
+
+repeat_run again(std::uint64_t first, std::uint32_t count, process_index target, std::uint64_t dispatch) {
+  return {{event_number(first), count, 1}, target, dispatch_id(dispatch)};
+}
+
+TEST(stream_queue, repeats_what_is_there_and_what_comes_later) {
+  stream_queue queue(5, 4, unlimited);
+  queue.assign(run(0, 3), dispatch_id(1));
+  receive(queue, start(), "s");
+  receive(queue, number(0), "d0");
+  EXPECT_THAT(taken(queue), ElementsAre("0 s", "1 d0"));
+  queue.repeat(again(1, 2, 7, 5));
+  ASSERT_EQ(queue.outgoing(7).size(), 1u);
+  EXPECT_EQ(queue.outgoing(7)[0].dispatch, dispatch_id(5));
+  EXPECT_THAT(taken(queue, 7), ElementsAre("1 d0"));
+  receive(queue, number(1), "d1");
+  EXPECT_THAT(taken(queue, 7), ElementsAre("2 d1"));
+  EXPECT_THAT(taken(queue), ElementsAre("2 d1"));
+}
+
+TEST(stream_queue, repeats_a_tombstone_and_names_what_was_forgotten) {
+  stream_queue queue(5, 0, unlimited);
+  queue.assign(run(0, 4), dispatch_id(1));
+  receive(queue, start(), "s");
+  receive(queue, number(0), "d0");
+  receive(queue, number(2), "d2");
+  taken(queue);
+  queue.forget(range(0, 2));
+  queue.repeat(again(1, 2, 3, 5));
+  auto entries = queue.outgoing(3);
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(entries[0].missing->how, fate::lost);
+  EXPECT_EQ(entries[1].missing->how, fate::incomplete);
+}
+
+TEST(stream_queue, sends_everything_that_is_not_forgotten_again) {
+  stream_queue queue(6, 4, unlimited);
+  queue.assign(run(0, 5, {0, 1}), dispatch_id(1));
+  receive(queue, start(), "s");
+  for (int n = 0; n < 3; ++n) receive(queue, number(static_cast<std::uint64_t>(n)), "d" + std::to_string(n));
+  taken(queue, 0);
+  taken(queue, 1);
+  queue.repeat(again(2, 1, 1, 9));
+  taken(queue, 1);
+  queue.forget(range(0, 2));
+  queue.send_again(1);
+  EXPECT_THAT(taken(queue, 1), ElementsAre("2 d1", "3 d2", "2 d1"));
+  EXPECT_THAT(taken(queue, 0), IsEmpty());
+  receive(queue, number(3), "d3");
+  EXPECT_THAT(taken(queue, 1), ElementsAre("4 d3"));
+}
+
+TEST(stream_queue, keeps_for_others_what_a_process_that_is_gone_would_have_got) {
+  stream_queue queue(4, 4, unlimited);
+  queue.assign(run(0, 3), dispatch_id(1));
+  queue.drop_process(0);
+  receive(queue, start(), "s");
+  receive(queue, number(0), "d0");
+  EXPECT_THAT(taken(queue), IsEmpty());
+  queue.repeat(again(0, 2, 1, 2));
+  EXPECT_THAT(taken(queue, 1), ElementsAre("0 s", "1 d0"));
+}
+
+TEST(stream_queue, keeps_what_was_for_everyone_for_those_who_come_later) {
+  stream_queue queue(4, 4, {no_limit, no_limit, 2 * budgeted_bytes(2)});
+  auto everyone = run(0, 4);
+  everyone.for_everyone = true;
+  queue.assign(everyone, dispatch_id(1));
+  receive(queue, start(), "s");
+  for (int n = 0; n < 3; ++n) receive(queue, number(static_cast<std::uint64_t>(n)), "d" + std::to_string(n));
+  taken(queue);
+  queue.forget(range(0, 4));
+  EXPECT_EQ(queue.held_bytes(), 0u);
+  auto look = again(0, 3, 2, 4);
+  look.to_look_at = true;
+  queue.repeat(look);
+  EXPECT_THAT(taken(queue, 2), ElementsAre("0 s", "1 d0", "2 lost"));
+  // Whoever was not connected gets it again, whatever was forgotten meanwhile.
+  queue.forget(range(0, 4));
+  queue.send_again(2);
+  EXPECT_THAT(taken(queue, 2), ElementsAre("0 s", "1 d0", "2 lost"));
+}
+
+TEST(stream_queue, is_taken_up_in_the_midst_of_an_arm) {
+  stream_queue queue(10, 2, unlimited);
+  queue.resume(stream_position(4), {.start = 0, .first = 1});
+  auto kept = run(4, 6, {});
+  kept.keep = true;
+  queue.assign(kept, dispatch_id(3));
+  queue.repeat(again(4, 6, 0, 2));
+  receive(queue, number(2), "before");
+  receive(queue, number(5), "d5");
+  receive(queue, number(6), "d6");
+  receive(queue, number(7), "d7");
+  receive(queue, end(), "e");
+  EXPECT_THAT(taken(queue), UnorderedElementsAre("6 d5", "7 d6", "4 lost", "5 lost", "8 d7", "9 e"));
+  EXPECT_EQ(queue.tracker().count(verdict::duplicate), 1u);
+}
+
+TEST(stream_queue, what_was_recorded_is_there_again_when_the_stream_is_taken_up) {
+  stream_queue queue(8, 2, unlimited);
+  queue.resume(stream_position(2), {.start = 0, .first = 1});
+  queue.know_events({{event_number(0), 8, 1}});
+  queue.restore(event_number(1), memory_frames::of("TEST", {"over"}));
+  queue.restore(event_number(2), memory_frames::of("TEST", {"d1"}));
+  queue.restore(event_number(4), memory_frames::of("TEST", {"d3"}));
+  auto kept = run(2, 6, {});
+  kept.keep = true;
+  queue.assign(kept, dispatch_id(3));
+  queue.repeat(again(2, 6, 0, 2));
+  EXPECT_THAT(taken(queue), ElementsAre("2 d1", "4 d3"));
+  receive(queue, number(3), "twice");
+  receive(queue, number(4), "d4");
+  receive(queue, number(5), "d5");
+  receive(queue, end(), "e");
+  EXPECT_THAT(taken(queue), UnorderedElementsAre("5 d4", "3 lost", "6 d5", "7 e"));
+  queue.forget(range(0, 8));
+  EXPECT_EQ(queue.held_bytes(), 0u);
+}
+
+TEST(stream_queue, gives_what_comes_to_a_recording_with_its_event) {
+  stream_queue queue(4, 2, unlimited);
+  queue.know_events({{event_number(0), 2, 1}, {event_number(5), 2, 5}});
+  queue.record();
+  receive(queue, start(), "s");
+  receive(queue, number(0), "d0");
+  receive(queue, number(1), "d1");
+  auto list = queue.take_recordable();
+  ASSERT_EQ(list.size(), 3u);
+  EXPECT_EQ(list[2].first, event_number(5));
+  receive(queue, end(), "e");
+  EXPECT_EQ(queue.take_recordable().at(0).first, event_number(10));
+}
+
+TEST(stream_queue, records_when_assigned_what_it_does_not_know_before) {
+  stream_queue queue(4, 2, unlimited);
+  queue.record();
+  receive(queue, start(), "s");
+  EXPECT_THAT(queue.take_recordable(), IsEmpty());
+  queue.assign(run(3, 1), dispatch_id(1));
+  EXPECT_EQ(queue.take_recordable().at(0).first, event_number(3));
 }
 
 } // namespace

@@ -64,6 +64,14 @@ TEST(configuration, defaults) {
   EXPECT_THAT(x.worker.tags, ElementsAre("generic"));
   EXPECT_THAT(x.analysis.use, ElementsAre("none"));
   EXPECT_EQ(x.scan.stop_timeout, 5s);
+  EXPECT_EQ(x.cluster.return_timeout, 60s);
+  EXPECT_FALSE(x.cluster.insecure || x.http.insecure);
+  EXPECT_EQ(x.cluster.tls.certificate, "");
+  EXPECT_EQ(x.http.tokens, "");
+  EXPECT_EQ(x.reducer.journal, "");
+  EXPECT_EQ(x.controller.journal, "");
+  EXPECT_TRUE(x.reducer.pause_when_full);
+  EXPECT_EQ(x.recording.directory, "");
   EXPECT_TRUE(x.streams.empty());
   EXPECT_TRUE(x.simulate.empty());
 }
@@ -76,11 +84,18 @@ controller = "[::1]:4000"
 listen = "0.0.0.0:4001"
 heartbeat = "200ms"
 timeout = "1s"
-tls = { certificate = "", key = "", authority = "" }
+return_timeout = "3min"
+tls = { certificate = "node.pem", key = "node.key", authority = "ca.pem" }
+insecure = true
+[controller]
+journal = "decisions"
 [http]
 control = "0.0.0.0:80"
 results = "0.0.0.0:81"
-tokens = ""
+tokens = "tokens.toml"
+certificate = "web.pem"
+key = "web.key"
+insecure = true
 [[stream]]
 name = "det"
 protocol = "stins"
@@ -91,6 +106,7 @@ read_ahead = 4096
 late_window = 0
 rearm_timeout = "0s"
 connect = false
+curve = "det.keys"
 [scan]
 stall_timeout = "5min"
 incomplete = "deliver"
@@ -105,7 +121,8 @@ memory = "1GB"
 [analysis]
 use = ["none"]
 [reducer]
-journal = ""
+journal = "results"
+disk_full = "fail"
 fsync = "0"
 snapshots_per_second = 2.5
 [output]
@@ -113,7 +130,7 @@ file = "run_{scan}.h5"
 raw_path = { det = "/entry/data" }
 overwrite = true
 [recording]
-directory = ""
+directory = "recordings"
 as = "wire"
 behind = "gap"
 [[simulate]]
@@ -131,6 +148,16 @@ every = 5
   EXPECT_EQ(x.cluster.listen, (host_and_port{"0.0.0.0", 4001}));
   EXPECT_EQ(x.cluster.heartbeat, 200ms);
   EXPECT_EQ(x.cluster.timeout, 1s);
+  EXPECT_EQ(x.cluster.return_timeout, 3min);
+  EXPECT_EQ(x.cluster.tls.certificate, "node.pem");
+  EXPECT_EQ(x.cluster.tls.key, "node.key");
+  EXPECT_EQ(x.cluster.tls.authority, "ca.pem");
+  EXPECT_TRUE(x.cluster.insecure);
+  EXPECT_EQ(x.controller.journal, "decisions");
+  EXPECT_EQ(x.http.tokens, "tokens.toml");
+  EXPECT_EQ(x.http.certificate, "web.pem");
+  EXPECT_EQ(x.http.key, "web.key");
+  EXPECT_TRUE(x.http.insecure);
   EXPECT_EQ(x.http.control.port, 80);
   EXPECT_EQ(x.http.results.port, 81);
 
@@ -145,6 +172,7 @@ every = 5
   EXPECT_EQ(stream.late_window, 0u);
   EXPECT_EQ(stream.rearm_timeout, 0s);
   EXPECT_FALSE(stream.connect);
+  EXPECT_EQ(stream.curve, "det.keys");
 
   EXPECT_EQ(x.scan.stall_timeout, 5min);
   EXPECT_EQ(x.scan.incomplete, incomplete_events::deliver);
@@ -155,11 +183,14 @@ every = 5
   EXPECT_EQ(x.worker.count, 3u);
   EXPECT_THAT(x.worker.tags, ElementsAre("a", "b"));
   EXPECT_EQ(x.worker.memory, 1000000000u);
+  EXPECT_EQ(x.reducer.journal, "results");
+  EXPECT_FALSE(x.reducer.pause_when_full);
   EXPECT_EQ(x.reducer.fsync, 0s);
   EXPECT_EQ(x.reducer.snapshots_per_second, 2.5);
   EXPECT_EQ(x.output.file, "run_{scan}.h5");
   EXPECT_THAT(x.output.raw_path, ElementsAre(Pair("det", "/entry/data")));
   EXPECT_TRUE(x.output.overwrite);
+  EXPECT_EQ(x.recording.directory, "recordings");
   EXPECT_EQ(x.recording.as, recording_form::wire);
   EXPECT_EQ(x.recording.behind, recorder_behind::gap);
 
@@ -172,6 +203,16 @@ every = 5
   EXPECT_EQ(simulate.type, dtype::float32);
   EXPECT_EQ(simulate.seed, 7u);
   EXPECT_EQ(simulate.every, 5u);
+}
+
+TEST(configuration, the_controllers_journal_is_beside_that_of_the_reducer) {
+  auto x = parse_configuration("[reducer]\njournal = 'here'", "x.toml");
+  EXPECT_EQ(x.controller.journal, "here");
+  x = parse_configuration("[controller]\njournal = 'there'\n[reducer]\njournal = 'here'", "x.toml");
+  EXPECT_EQ(x.controller.journal, "there");
+  EXPECT_EQ(x.reducer.journal, "here");
+  x = parse_configuration("[controller]\njournal = 'there'", "x.toml");
+  EXPECT_EQ(x.reducer.journal, "") << "what the reducer keeps is another thing";
 }
 
 TEST(configuration, sockets_follow_the_protocol_unless_told) {
@@ -268,7 +309,7 @@ TEST(configuration, one_finding_each) {
   const std::pair<std::string, std::string> cases[] = {
       {"[scan]\nevent_timeot = '1s'",
        "x.toml:2: [scan] event_timeot: unknown key; did you mean event_timeout?"},
-      {"[http]\nzzzzzz = 1", "x.toml:2: [http] zzzzzz: unknown key; known are control, results, tokens"},
+      {"[http]\nzzzzzz = 1", "x.toml:2: [http] zzzzzz: unknown key; known are certificate, control, insecure, key, results, tokens"},
       {"\n[analisys]\nuse = []", "x.toml:2: [analisys]: unknown section; did you mean analysis?"},
       {"name = 'x'", "x.toml:1: [name]: unknown section; known are "},
       {"worker = 3", "x.toml:1: [worker]: 3 is not a table: write [worker]"},
@@ -292,14 +333,17 @@ TEST(configuration, one_finding_each) {
        "x.toml:2: [cluster] controller: \"host\" is not an address such as"},
       {"[cluster]\nname = 'a b'", "x.toml:2: [cluster] name: \"a b\" is not a name"},
       {"[cluster]\ntimeout = '1s'", "x.toml:2: [cluster] timeout: must be longer than heartbeat"},
-      {"[cluster]\ntls = { key = 'a' }", "x.toml:2: [cluster.tls] key: is not supported by this version yet"},
-      {"[http]\ntokens = 'a'",
-       "x.toml:2: [http] tokens: is not supported by this version yet; leave it empty"},
-      {"[reducer]\njournal = 'a'", "x.toml:2: [reducer] journal: is not supported by this version yet"},
+      {"[cluster]\ntls = { certificate = 'a', authority = 'b' }", "x.toml:2: [cluster.tls] key: is missing"},
+      {"[cluster]\nreturn_timeout = '0s'", "x.toml:2: [cluster] return_timeout: must be more than 0"},
+      {"[cluster]\ninsecure = 1", "x.toml:2: [cluster] insecure: 1 is not true or false"},
+      {"[controller]\njournal = 1", "x.toml:2: [controller] journal: 1 is not a text"},
+      {"[http]\ncertificate = 'a'",
+       "x.toml:2: [http] certificate: certificate and key belong together: give both or none"},
+      {"[http]\nkey = 'a'", "[http] certificate: certificate and key belong together"},
+      {"[reducer]\ndisk_full = 'stop'",
+       "x.toml:2: [reducer] disk_full: \"stop\" is not one of \"fail\", \"pause\""},
       {"[reducer]\nsnapshots_per_second = 0",
        "x.toml:2: [reducer] snapshots_per_second: 0 is not a number above 0"},
-      {"[recording]\ndirectory = 'a'",
-       "x.toml:2: [recording] directory: is not supported by this version yet"},
       {"[output]\nfile = '{raw}.h5'", "x.toml:2: [output] file: {raw} is not supported by this version yet"},
       {"[output]\nfile = '{scna}.h5'", "x.toml:2: [output] file: \"{scna}\" is no place that is filled"},
       {"[output]\nfile = 'a{'", "x.toml:2: [output] file: \"{\" is no place that is filled"},

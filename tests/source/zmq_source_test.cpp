@@ -544,5 +544,290 @@ TEST(zmq_source, takes_commands_from_many_threads) {
   flood.join();
 }
 
+// --- CURVE ---------------------------------------------------------------------------------------
+
+/// An instrument with keys of its own, which listens or connects.
+struct curve_instrument {
+  void listen() {
+    prepare();
+    socket.set(zmq::sockopt::curve_server, true);
+    socket.bind("tcp://127.0.0.1:*");
+  }
+  void connect(const std::string& address, const std::string& server) {
+    prepare();
+    socket.set(zmq::sockopt::curve_serverkey, server);
+    socket.connect(address);
+  }
+  std::string address() const { return socket.get(zmq::sockopt::last_endpoint); }
+  /// Waits until the socket takes it: for PUSH, until a peer is there.
+  bool send(std::uint64_t frame) {
+    const std::size_t shape[] = {3};
+    std::string text;
+    write_stins_image(text, frame + 1, {frame, shape, "uint8"});
+    return socket.send(zmq::buffer(text), zmq::send_flags::sndmore) &&
+           socket.send(zmq::buffer(std::string_view("abc")));
+  }
+
+  curve_pair keys = make_curve_pair();
+  zmq::context_t context;
+  zmq::socket_t socket{context, zmq::socket_type::push};
+
+ private:
+  void prepare() {
+    socket.set(zmq::sockopt::linger, 0);
+    socket.set(zmq::sockopt::immediate, 1); // nothing may wait for a peer that is not proved
+    socket.set(zmq::sockopt::sndtimeo, static_cast<int>(patience / std::chrono::milliseconds(1)));
+    socket.set(zmq::sockopt::curve_publickey, keys.public_key);
+    socket.set(zmq::sockopt::curve_secretkey, keys.secret_key);
+  }
+};
+
+std::unique_ptr<source> curve_reader(const std::string& url, bool bind, std::optional<curve_keys> keys) {
+  zmq_source_options options{url, zmq_socket_kind::pull, bind, make_stins()};
+  options.curve = std::move(keys);
+  return make_zmq_source(std::move(options), make_zmq_context());
+}
+
+TEST(zmq_source_curve, connects_to_an_instrument_with_the_right_key) {
+  curve_instrument instrument;
+  instrument.listen();
+  collector got;
+  auto source =
+      curve_reader(instrument.address(), false, curve_keys{make_curve_pair(), instrument.keys.public_key});
+  source->arm(got.sink());
+  source->allow(plenty, 1);
+  ASSERT_TRUE(instrument.send(0));
+  ASSERT_TRUE(got.await_packets(1));
+  EXPECT_TRUE(await([&] { return source->status().connected; }));
+  EXPECT_EQ(source->status().error, "");
+}
+
+TEST(zmq_source_curve, takes_nothing_from_an_instrument_with_another_key) {
+  curve_instrument instrument;
+  instrument.listen();
+  collector got;
+  auto source =
+      curve_reader(instrument.address(), false, curve_keys{make_curve_pair(), make_curve_pair().public_key});
+  source->arm(got.sink());
+  source->allow(plenty, 1);
+  ASSERT_TRUE(await([&] { return !source->status().error.empty(); }));
+  EXPECT_THAT(source->status().error,
+              testing::AllOf(testing::HasSubstr(instrument.address()), testing::HasSubstr("server_public")));
+  EXPECT_FALSE(source->status().connected);
+  // Who has the key is served all the same: so what was sent would have come.
+  collector others;
+  auto other =
+      curve_reader(instrument.address(), false, curve_keys{make_curve_pair(), instrument.keys.public_key});
+  other->arm(others.sink());
+  other->allow(plenty, 1);
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(instrument.send(i));
+  EXPECT_TRUE(others.await_packets(10));
+  EXPECT_EQ(got.size(), 0u);
+}
+
+TEST(zmq_source_curve, takes_nothing_from_an_instrument_without_curve) {
+  sender instrument; // anybody may connect to it
+  instrument.socket.set(zmq::sockopt::immediate, 1);
+  collector got;
+  auto source =
+      curve_reader(instrument.address(), false, curve_keys{make_curve_pair(), make_curve_pair().public_key});
+  source->arm(got.sink());
+  source->allow(plenty, 1);
+  ASSERT_TRUE(await([&] { return !source->status().error.empty(); }));
+  EXPECT_THAT(source->status().error, testing::HasSubstr("CURVE"));
+  instrument.socket.set(zmq::sockopt::sndtimeo, 200);
+  EXPECT_FALSE(instrument.send(0));
+  EXPECT_EQ(got.size(), 0u);
+  EXPECT_FALSE(source->status().connected);
+}
+
+TEST(zmq_source_curve, keeps_out_who_reads_without_curve) {
+  curve_instrument instrument;
+  instrument.listen();
+  collector got;
+  auto source = curve_reader(instrument.address(), false, std::nullopt);
+  source->arm(got.sink());
+  source->allow(plenty, 1);
+  instrument.socket.set(zmq::sockopt::sndtimeo, 200);
+  EXPECT_FALSE(instrument.send(0));
+  EXPECT_EQ(got.size(), 0u);
+}
+
+TEST(zmq_source_curve, says_that_the_instrument_refuses_our_key) {
+  curve_instrument instrument;
+  zmq::socket_t questions(instrument.context, zmq::socket_type::rep);
+  questions.bind("inproc://zeromq.zap.01");
+  std::atomic<bool> stop = false;
+  std::thread refuses([&] {
+    questions.set(zmq::sockopt::rcvtimeo, 20);
+    while (!stop) {
+      std::vector<std::string> parts;
+      zmq::message_t part;
+      do {
+        if (!questions.recv(part)) break;
+        parts.push_back(part.to_string());
+      } while (part.more());
+      if (parts.size() < 2) continue;
+      for (auto& text : {std::string("1.0"), parts[1], std::string("400"), std::string("no"), std::string()})
+        questions.send(zmq::buffer(text), zmq::send_flags::sndmore);
+      questions.send(zmq::message_t(), zmq::send_flags::none);
+    }
+  });
+  instrument.listen();
+  auto source =
+      curve_reader(instrument.address(), false, curve_keys{make_curve_pair(), instrument.keys.public_key});
+  EXPECT_TRUE(await([&] { return source->status().error.find("refuses our key") != std::string::npos; }))
+      << source->status().error;
+  EXPECT_FALSE(source->status().connected);
+  stop = true;
+  refuses.join();
+}
+
+TEST(zmq_source_curve, listens_for_any_instrument_that_has_our_key) {
+  auto ours = make_curve_pair();
+  collector got;
+  auto source = curve_reader("tcp://127.0.0.1:*", true, curve_keys{ours});
+  source->arm(got.sink());
+  source->allow(plenty, 1);
+  curve_instrument instrument;
+  instrument.connect(source->status().address, ours.public_key);
+  ASSERT_TRUE(instrument.send(0));
+  ASSERT_TRUE(got.await_packets(1));
+  EXPECT_TRUE(await([&] { return source->status().connected; }));
+  EXPECT_EQ(source->status().error, "");
+}
+
+TEST(zmq_source_curve, takes_nothing_where_it_listens_from_who_has_another_key_for_it) {
+  auto ours = make_curve_pair();
+  collector got;
+  auto source = curve_reader("tcp://127.0.0.1:*", true, curve_keys{ours});
+  source->arm(got.sink());
+  source->allow(plenty, 1);
+  curve_instrument instrument;
+  instrument.connect(source->status().address, make_curve_pair().public_key);
+  ASSERT_TRUE(await([&] { return !source->status().error.empty(); }));
+  EXPECT_THAT(source->status().error, testing::HasSubstr("nothing is taken"));
+  EXPECT_FALSE(source->status().connected);
+  instrument.socket.set(zmq::sockopt::sndtimeo, 100);
+  EXPECT_FALSE(instrument.send(0));
+  EXPECT_EQ(got.size(), 0u);
+}
+
+TEST(zmq_source_curve, takes_nothing_where_it_listens_from_who_has_no_keys) {
+  collector got;
+  auto source = curve_reader("tcp://127.0.0.1:*", true, curve_keys{make_curve_pair()});
+  source->arm(got.sink());
+  source->allow(plenty, 1);
+  zmq::context_t context;
+  zmq::socket_t plain(context, zmq::socket_type::push);
+  plain.set(zmq::sockopt::linger, 0);
+  plain.set(zmq::sockopt::immediate, 1);
+  plain.set(zmq::sockopt::sndtimeo, 200);
+  plain.connect(source->status().address);
+  ASSERT_TRUE(await([&] { return !source->status().error.empty(); }));
+  EXPECT_THAT(source->status().error, testing::HasSubstr("CURVE"));
+  EXPECT_FALSE(plain.send(zmq::buffer(std::string_view("x")), zmq::send_flags::none));
+  EXPECT_EQ(got.size(), 0u);
+}
+
+TEST(zmq_source_curve, takes_only_the_clients_of_its_list) {
+  auto ours = make_curve_pair();
+  curve_instrument known, stranger;
+  collector got;
+  auto source = curve_reader(
+      "tcp://127.0.0.1:*", true,
+      curve_keys{ours, {}, std::vector<std::string>{make_curve_pair().public_key, known.keys.public_key}});
+  source->arm(got.sink());
+  source->allow(plenty, 1);
+  auto address = source->status().address;
+  stranger.connect(address, ours.public_key);
+  ASSERT_TRUE(await([&] { return !source->status().error.empty(); }));
+  EXPECT_THAT(source->status().error, testing::HasSubstr("not among `clients`"));
+  EXPECT_FALSE(source->status().connected);
+  known.connect(address, ours.public_key);
+  ASSERT_TRUE(known.send(7));
+  ASSERT_TRUE(got.await_packets(1));
+  EXPECT_TRUE(await([&] { return source->status().connected && source->status().error.empty(); }));
+  stranger.socket.set(zmq::sockopt::sndtimeo, 100);
+  EXPECT_FALSE(stranger.send(0));
+  EXPECT_THAT(got.numbers(), testing::ElementsAre(7));
+}
+
+TEST(zmq_source_curve, several_streams_have_lists_of_their_own) {
+  auto context = make_zmq_context();
+  auto ours = make_curve_pair();
+  curve_instrument instruments[2];
+  collector got[2];
+  std::vector<std::unique_ptr<source>> sources;
+  for (int i = 0; i < 2; ++i) {
+    zmq_source_options options{"tcp://127.0.0.1:*", zmq_socket_kind::pull, true, make_stins()};
+    options.curve = curve_keys{ours, {}, std::vector<std::string>{instruments[i].keys.public_key}};
+    sources.push_back(make_zmq_source(std::move(options), context));
+    sources[i]->arm(got[i].sink());
+    sources[i]->allow(plenty, 1);
+  }
+  curve_instrument astray = {instruments[0].keys};
+  astray.connect(sources[1]->status().address, ours.public_key);
+  for (int i = 0; i < 2; ++i) {
+    instruments[i].connect(sources[i]->status().address, ours.public_key);
+    ASSERT_TRUE(instruments[i].send(i));
+    ASSERT_TRUE(got[i].await_packets(1));
+  }
+  astray.socket.set(zmq::sockopt::sndtimeo, 200);
+  EXPECT_FALSE(astray.send(9));
+  EXPECT_THAT(got[1].numbers(), testing::ElementsAre(1));
+}
+
+/// A format that finds nothing and counts interruptions.
+class counting final : public protocol {
+ public:
+  explicit counting(std::atomic<int>& interruptions) : interruptions_(interruptions) {}
+  std::string_view name() const override { return "counting"; }
+  std::string_view type_tag() const override { return "COUNTING"; }
+  void read(stream_data data, std::vector<stream_packet>& packets) override {
+    packets.push_back({.data = std::move(data)});
+  }
+  void interrupted(std::vector<stream_packet>&) override { ++interruptions_; }
+  void reset() override {}
+
+ private:
+  std::atomic<int>& interruptions_;
+};
+
+TEST(zmq_source_curve, who_is_refused_interrupts_nothing) {
+  auto ours = make_curve_pair();
+  std::atomic<int> interruptions = 0;
+  zmq_source_options options{"tcp://127.0.0.1:*", zmq_socket_kind::pull, true,
+                             std::make_unique<counting>(interruptions)};
+  options.curve = curve_keys{ours};
+  collector got;
+  auto source = make_zmq_source(std::move(options), make_zmq_context());
+  source->arm(got.sink());
+  source->allow(plenty, 1);
+  auto known = std::make_unique<curve_instrument>();
+  known->connect(source->status().address, ours.public_key);
+  ASSERT_TRUE(known->send(0));
+  ASSERT_TRUE(got.await_packets(1));
+  for (int i = 0; i < 5; ++i) {
+    zmq::context_t context;
+    zmq::socket_t stranger(context, zmq::socket_type::push), events(context, zmq::socket_type::pair);
+    stranger.set(zmq::sockopt::linger, 0);
+    zmq_socket_monitor(stranger.handle(), "inproc://events", ZMQ_EVENT_DISCONNECTED);
+    events.connect("inproc://events");
+    events.set(zmq::sockopt::rcvtimeo, static_cast<int>(patience / std::chrono::milliseconds(1)));
+    stranger.connect(source->status().address);
+    zmq::message_t disconnected;
+    ASSERT_TRUE(events.recv(disconnected));
+  }
+  ASSERT_TRUE(known->send(1));
+  ASSERT_TRUE(got.await_packets(2));
+  EXPECT_TRUE(source->status().connected);
+  EXPECT_EQ(source->status().error, "");
+  EXPECT_EQ(interruptions, 0);
+  known.reset();
+  EXPECT_TRUE(await([&] { return interruptions == 1; }));
+  EXPECT_TRUE(await([&] { return !source->status().connected; }));
+}
+
 } // namespace
 } // namespace dtranspose
