@@ -211,8 +211,8 @@ void controller_state::arm_reducer() {
 void controller_state::arm_workers() {
   std::vector<armee> list;
   for (std::uint32_t w = 0; w < current->workers.size(); ++w)
-    list.push_back({current->workers[w].handle, "worker " + current->setup.workers[w].name,
-                    arm_of(worker_index(w))});
+    list.push_back(
+        {current->workers[w].handle, "worker " + current->setup.workers[w].name, arm_of(worker_index(w))});
   arm_all(std::move(list), [this] { arm_assemblers(); });
 }
 
@@ -561,7 +561,9 @@ void controller_state::close() {
 }
 
 /// An error that who was asked answered with; anything else is the connection's, or that of the time.
-bool controller_state::is_an_answer(const caf::error& e) { return code_of(e) || e == caf::sec::request_timeout; }
+bool controller_state::is_an_answer(const caf::error& e) {
+  return code_of(e) || e == caf::sec::request_timeout;
+}
 
 /// The last step of a scan: what became of its streams, and the ledger beside its results.
 void controller_state::write_ledger() {

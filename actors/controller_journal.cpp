@@ -1,5 +1,5 @@
-/// The controller's own restart: what it decided is written down before anybody is told, in the order in which it was
-/// decided, and decided once more from that.
+/// The controller's own restart: what it decided is written down before anybody is told, in the order in
+/// which it was decided, and decided once more from that.
 #include <caf/binary_deserializer.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -79,10 +79,9 @@ void controller_state::restore() {
   for (auto& name : options.journals->names()) {
     if (!name.starts_with(prefix) || current) continue;
     try {
-      records = options.journals->open(
-          name, [this](std::uint8_t kind, std::span<const std::byte> content) {
-            replay(static_cast<record_kind>(kind), content);
-          });
+      records = options.journals->open(name, [this](std::uint8_t kind, std::span<const std::byte> content) {
+        replay(static_cast<record_kind>(kind), content);
+      });
     } catch (const std::exception& e) {
       spdlog::error("the journal {} cannot be taken up: {}", name, e.what());
       current.reset();

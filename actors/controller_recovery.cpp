@@ -58,21 +58,25 @@ std::vector<given_run> in_order(std::vector<given_run> runs) {
 void controller_state::look_at_time() {
   auto& s = *current;
   auto now = options.around.steady();
-  auto overdue = [&](std::int64_t since) { return since > 0 && now - since >= options.return_timeout.count(); };
+  auto overdue = [&](std::int64_t since) {
+    return since > 0 && now - since >= options.return_timeout.count();
+  };
   if (restoring && now - restored_at >= options.rejoin_timeout.count()) {
     // Whoever has not come back by now is gone.
     restoring = false;
     s.reducer_lost_at = now;
     for (auto& stream : s.streams) stream.lost_at = now;
     for (process_index p = 0; p < s.processes.size() && s.life.active(); ++p)
-      if (!s.processes[p].ready && !s.setup.workers[s.processes[p].workers.front().value].gone) miss_process(p);
+      if (!s.processes[p].ready && !s.setup.workers[s.processes[p].workers.front().value].gone)
+        miss_process(p);
     if (!s.life.active()) return;
     move_unmoved();
     return assign();
   }
   come_back_if_missed();
   ask_again();
-  if (!s.reducer_ready && overdue(s.reducer_lost_at)) return fail("the reducer is gone and has not come back");
+  if (!s.reducer_ready && overdue(s.reducer_lost_at))
+    return fail("the reducer is gone and has not come back");
   for (std::uint16_t i = 0; i < s.streams.size(); ++i)
     if (!s.streams[i].ready && overdue(s.streams[i].lost_at) && !s.life.stopping()) {
       stop(fmt::format("stream '{}': its ingester is gone and has not come back", s.setup.streams[i]));
@@ -104,7 +108,8 @@ void controller_state::look_at_time() {
 void controller_state::ask_again() {
   auto& s = *current;
   for (process_index p = 0; p < s.processes.size(); ++p)
-    if (!s.processes[p].fenced && s.setup.workers[s.processes[p].workers.front().value].gone) fence_process(p);
+    if (!s.processes[p].fenced && s.setup.workers[s.processes[p].workers.front().value].gone)
+      fence_process(p);
   send_closes();
 }
 
@@ -224,8 +229,9 @@ bool controller_state::lapses(const given_run& g, event_number event) const {
   return false;
 }
 
-/// Nobody said what ended the worker: one of the events that it was not through with may have. Those that were there
-/// often enough are tried one by one, so that who is to blame dies alone; what is left of `runs` moves as usual.
+/// Nobody said what ended the worker: one of the events that it was not through with may have. Those that
+/// were there often enough are tried one by one, so that who is to blame dies alone; what is left of `runs`
+/// moves as usual.
 void controller_state::suspect(worker_index worker, std::vector<given_run>& runs) {
   auto& s = *current;
   std::vector<given_run> single;
@@ -240,26 +246,28 @@ void controller_state::suspect(worker_index worker, std::vector<given_run>& runs
   auto from = single.size() - unprocessed;
   auto enough = std::max<std::uint32_t>(options.max_attempts, 2) - 1;
   std::vector<unmappable> failed;
-  runs.assign(single.begin(), single.begin() + static_cast<std::ptrdiff_t>(from));
-  for (auto i = from; i < single.size(); ++i) {
+  runs.clear();
+  for (std::size_t i = 0; i < single.size(); ++i) {
     auto& run = single[i].run;
     auto& attempts = s.attempts[{run.events.first, run.first_slot}];
-    ++attempts;
-    if (tried && tried->run == run)
+    if (tried && tried->run.events.first == run.events.first && tried->run.first_slot == run.first_slot) {
+      // It went before what else the worker had: nobody else is to blame.
+      ++attempts;
       failed.push_back({{run.events, run.first_slot, run.slots},
                         fate::failed,
                         fmt::format("it ended {} processes, the last of them alone", attempts),
                         worker});
-    else if (attempts >= enough)
+    } else if (!tried && i >= from && ++attempts >= enough) {
       s.suspects.push_back(single[i]);
-    else
+    } else {
       runs.push_back(single[i]);
+    }
   }
   if (!failed.empty()) close_slots(std::move(failed));
 }
 
-/// Tries the next suspect, in a process that gets nothing new meanwhile. What it has may wait for frames that have no
-/// room before the suspect has ended, so it is not waited for.
+/// Tries the next suspect, in a process that gets nothing new meanwhile. What it has may wait for frames that
+/// have no room before the suspect has ended, so it is not waited for.
 void controller_state::try_next() {
   auto& s = *current;
   auto& trial = s.trial;
@@ -280,7 +288,8 @@ void controller_state::try_next() {
     auto to = replacement(tags);
     if (!to) {
       // They wait as others do whose tags nobody has.
-      s.waiting_for_workers.push_back({from, {s.suspects.begin(), s.suspects.end()}, tags, options.around.steady()});
+      s.waiting_for_workers.push_back(
+          {from, {s.suspects.begin(), s.suspects.end()}, tags, options.around.steady()});
       s.suspects.clear();
       return;
     }
@@ -561,7 +570,8 @@ void controller_state::take_ingester(stream_index index, const member_info& m, c
             stream.ready = true;
             stream.lost_at = 0;
             spdlog::info("scan {}: stream '{}' has {}", to_string(current->setup.head.scan),
-                         current->setup.streams[index.value], a.known ? "its ingester back" : "another ingester");
+                         current->setup.streams[index.value],
+                         a.known ? "its ingester back" : "another ingester");
             // Who takes part may have changed since it was asked.
             auto now = arm_of(index);
             now.resume = true;
@@ -610,11 +620,13 @@ void controller_state::tell_what_is_open(stream_index index, event_number first)
       for (auto& g : s.book.open_of(worker, s.fates))
         if (g.run.streams & bit(index)) m.repeats.push_back({g.run.events, p, g.dispatch});
   }
-  // What late workers wait to look at: what is gone of it is named, so that their work does not wait behind it.
+  // What late workers wait to look at: what is gone of it is named, so that their work does not wait behind
+  // it.
   for (auto& context : s.contexts)
     if (!s.setup.workers[s.processes[context.place].workers.front().value].gone)
       for (auto& [event, streams] : context.events)
-        if (streams & bit(index)) m.repeats.push_back({{event_number(event), 1, 1}, context.place, context.dispatch, true});
+        if (streams & bit(index))
+          m.repeats.push_back({{event_number(event), 1, 1}, context.place, context.dispatch, true});
   // Several workers of a process share what it is sent.
   std::sort(m.repeats.begin(), m.repeats.end(), [](auto& a, auto& b) {
     return std::tie(a.target, a.dispatch, a.events.first) < std::tie(b.target, b.dispatch, b.events.first);
@@ -656,7 +668,8 @@ void controller_state::take_process(process_index place, const member_info& m) {
               for (auto& g : s.book.of(worker))
                 if (g.dispatch > a.taken) missing[g.dispatch].push_back(g.run);
             for (auto& context : s.contexts)
-              if (context.place == place && context.dispatch > a.taken) missing[context.dispatch] = context.runs;
+              if (context.place == place && context.dispatch > a.taken)
+                missing[context.dispatch] = context.runs;
             for (auto& [dispatch, runs] : missing) send_dispatches(place, dispatch, std::move(runs));
             go_on_if_all_are_back();
           },
@@ -749,8 +762,10 @@ void controller_state::give_context(process_index place) {
     for (auto& row : part.rows) {
       for (std::uint64_t e = 0; e < part.length && first + e < s.bindings.bound(); ++e) {
         auto& shape = s.map->shapes()[row.slots[e].shape];
-        bool for_everyone = !shape.empty() && std::all_of(shape.begin(), shape.end(), [](auto& v) { return v.everyone; });
-        if (for_everyone && (ready & bit(row.stream)) && (events.size() < most_events || events.contains(first + e)))
+        bool for_everyone =
+            !shape.empty() && std::all_of(shape.begin(), shape.end(), [](auto& v) { return v.everyone; });
+        if (for_everyone && (ready & bit(row.stream)) &&
+            (events.size() < most_events || events.contains(first + e)))
           events[first + e] |= bit(row.stream);
       }
     }
@@ -792,7 +807,8 @@ void controller_state::take(const unreachable& m) {
   auto& s = *current;
   for (process_index p = 0; p < s.processes.size(); ++p) {
     auto life = s.processes[p].life;
-    if ((life != m.from && life != m.to) || s.setup.workers[s.processes[p].workers.front().value].gone) continue;
+    if ((life != m.from && life != m.to) || s.setup.workers[s.processes[p].workers.front().value].gone)
+      continue;
     auto other = life == m.from ? m.to : m.from;
     bool takes_part = s.reducer_life == other;
     for (auto& stream : s.streams) takes_part = takes_part || stream.life == other;

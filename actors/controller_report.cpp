@@ -37,7 +37,9 @@ progress controller_state::report_progress() const {
   return p;
 }
 
-std::string controller_state::sequence() const { return current ? current->map->to_json() : R"({"parts":{},"sequence":[]})"; }
+std::string controller_state::sequence() const {
+  return current ? current->map->to_json() : R"({"parts":{},"sequence":[]})";
+}
 
 caf::result<value> controller_state::report_ledger() {
   if (!current) return value(value_map{{"scan", value()}});
@@ -198,7 +200,7 @@ value controller_state::status_of(const std::map<std::string, value>& answers) c
               {"completed_events", completed_list()},
               {"completed_count", p.completed_events},
               {"total_events", p.total_events},
-{"finished", p.finished}};
+              {"finished", p.finished}};
   m.set("bottleneck", bottleneck(answers));
   m.set("work_completed", value_map{}).set("assignment", value_list{}).set("processing_times", times());
   for (auto& [group, content] : groups) m.set(group, content);
@@ -216,7 +218,8 @@ std::string controller_state::bottleneck(const std::map<std::string, value>& ans
       return fmt::format("{}: {}", key, *error->as_text());
   for (std::size_t i = 0; i < s.streams.size(); ++i)
     if (!s.streams[i].ready) return fmt::format("stream '{}': its ingester is away", s.setup.streams[i]);
-  if (auto tags = s.bindings.lacking()) return fmt::format("workers with the tags {{{}}}: there are none", fmt::join(*tags, ", "));
+  if (auto tags = s.bindings.lacking())
+    return fmt::format("workers with the tags {{{}}}: there are none", fmt::join(*tags, ", "));
   if (!s.waiting_for_workers.empty()) return "workers: what those had that are gone waits for others";
   std::uint64_t in_hand = 0, unprocessed = 0;
   std::size_t workers = 0;
@@ -239,8 +242,8 @@ std::string controller_state::bottleneck(const std::map<std::string, value>& ans
   }
   if (!silent.empty()) return fmt::format("streams: {}", fmt::join(silent, ", "));
   if (!held.empty())
-    return fmt::format("workers: {} of {} are busy with {} events; held back: {}", unprocessed, workers, in_hand,
-                       fmt::join(held, ", "));
+    return fmt::format("workers: {} of {} are busy with {} events; held back: {}", unprocessed, workers,
+                       in_hand, fmt::join(held, ", "));
   return "nothing: it keeps up with its streams";
 }
 

@@ -1,6 +1,6 @@
-/// What the controller is made of. Only its own sources include this: `controller.cpp` (members, the life of a
-/// scan), `controller_recovery.cpp` (who is gone, who is back, who is new), `controller_journal.cpp` (its own
-/// restart) and `controller_report.cpp` (what people ask).
+/// What the controller is made of. Only its own sources include this: `controller.cpp` (members, the life of
+/// a scan), `controller_recovery.cpp` (who is gone, who is back, who is new), `controller_journal.cpp` (its
+/// own restart) and `controller_report.cpp` (what people ask).
 #pragma once
 
 #include <caf/binary_serializer.hpp>
@@ -48,8 +48,8 @@ struct scan {
     caf::actor assembler;
     std::vector<worker_index> workers;
     dispatch_id last_sent;
-    bool ready = false;  ///< armed, and given work
-    bool fenced = false; ///< its workers are gone, and the reducer knows
+    bool ready = false;   ///< armed, and given work
+    bool fenced = false;  ///< its workers are gone, and the reducer knows
     bool fencing = false; ///< the reducer was asked to
   };
 
@@ -87,7 +87,7 @@ struct scan {
 
   message_head head() const { return setup.head; }
 
-  arm setup; ///< as everybody gets it, but for the fields of single receivers
+  arm setup;        ///< as everybody gets it, but for the fields of single receivers
   std::string body; ///< of the request
   bool wrap = true;
   std::shared_ptr<const trigger_map> map;
@@ -117,9 +117,11 @@ struct scan {
   std::vector<process_index> unmoved; ///< fenced, and what they had has not moved yet
   std::vector<parked> waiting_for_workers;
   bool closes_under_way = false;
-  std::vector<unmappable> to_close; ///< slots that the controller gives up, until the reducer has said that they ended
+  std::vector<unmappable>
+      to_close; ///< slots that the controller gives up, until the reducer has said that they ended
   std::map<std::pair<event_number, slot_index>, std::uint32_t> attempts;
-  /// Events that were under way in several deaths without a word: tried one by one, in a process with nothing else.
+  /// Events that were under way in several deaths without a word: tried one by one, in a process with nothing
+  /// else.
   std::deque<given_run> suspects;
   struct {
     worker_index to;
@@ -128,10 +130,10 @@ struct scan {
     std::optional<given_run> unit; ///< the one that is tried
   } trial;
   std::set<worker_index> explained; ///< workers of whom it is known which event ended them
-  std::int64_t lacking_since = 0; ///< the next event needs tags that no worker has
+  std::int64_t lacking_since = 0;   ///< the next event needs tags that no worker has
   bool flushed = false;
-  std::string cause;  ///< why it was stopped or failed
-  std::string output; ///< file that was written
+  std::string cause;                ///< why it was stopped or failed
+  std::string output;               ///< file that was written
   std::set<worker_index> to_finish; ///< workers whose last result is waited for
   bool closing = false;             ///< the reducer was asked to finish
   bool keeping = false;             ///< and then to keep the ledger
@@ -287,9 +289,11 @@ struct controller_state {
   void replay(record_kind kind, std::span<const std::byte> content);
   void replay_scan(arm setup, std::string body, bool wrap, const std::vector<tag_set>& tags);
   void replay_batch(dispatch_id dispatch, std::uint64_t events, const std::vector<binding_run>& choices);
-  void replay_move(dispatch_id dispatch, worker_index from, worker_index to, const std::vector<worker_run>& runs);
+  void replay_move(dispatch_id dispatch, worker_index from, worker_index to,
+                   const std::vector<worker_run>& runs);
   void replay_context(scan::context context);
-  scan::batch repeats_of(dispatch_id dispatch, process_index place, const std::vector<worker_run>& runs) const;
+  scan::batch repeats_of(dispatch_id dispatch, process_index place,
+                         const std::vector<worker_run>& runs) const;
   void give(worker_index from, worker_index to, std::vector<given_run> runs);
 
   // -- what people ask

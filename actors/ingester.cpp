@@ -47,11 +47,16 @@ struct ingester_state {
     if (follows()) listen_for_ever();
     self->delayed_send(self, tick, tick_atom::value);
     return {
-        [this](const received& m) { take(m); },      [this](const assignments& m) { take(m); },
-        [this](const forget& m) { take(m); },        [this](const arm& m) { return start(m); },
-        [this](const led& m) { take(m); },           [this](const halt& m) { stop(m); },
-        [this](const disarm& m) { end(m); },         [this](const member_info& peer) { meet(peer); },
-        [this](const departed& m) { miss(m.life); }, [this](tick_atom) { look_at_time(); },
+        [this](const received& m) { take(m); },
+        [this](const assignments& m) { take(m); },
+        [this](const forget& m) { take(m); },
+        [this](const arm& m) { return start(m); },
+        [this](const led& m) { take(m); },
+        [this](const halt& m) { stop(m); },
+        [this](const disarm& m) { end(m); },
+        [this](const member_info& peer) { meet(peer); },
+        [this](const departed& m) { miss(m.life); },
+        [this](tick_atom) { look_at_time(); },
         [this](const renew& m) { options.life = m.life; },
         [this](status_atom) { return status(); },
     };
@@ -113,8 +118,8 @@ struct ingester_state {
     done->deliver(armed{options.life, 0, false, {}});
   }
 
-  /// Where the processes with workers are; false when one of them is not connected. Those of before keep what was
-  /// sent to them.
+  /// Where the processes with workers are; false when one of them is not connected. Those of before keep what
+  /// was sent to them.
   bool find_processes() {
     bool all = true;
     for (auto& w : setup.workers) {
@@ -394,7 +399,8 @@ struct ingester_state {
     if (queue && peer.assembler) connect_again();
   }
 
-  /// Who is connected now and was not gets what was sent meanwhile, or was on the way when the connection was lost.
+  /// Who is connected now and was not gets what was sent meanwhile, or was on the way when the connection was
+  /// lost.
   void connect_again() {
     std::vector<bool> was(processes.size());
     for (std::size_t p = 0; p < was.size(); ++p) was[p] = bool(processes[p].handle);

@@ -69,7 +69,8 @@ struct member_state {
     if (i == heard.end() || !options.steady) return {};
     auto silent = std::chrono::nanoseconds(options.steady() - i->second);
     heard.erase(i);
-    if (silent < 3 * options.heartbeat) return ": its connection was closed, so its process has probably ended";
+    if (silent < 3 * options.heartbeat)
+      return ": its connection was closed, so its process has probably ended";
     return fmt::format(": it was silent for {:.1f} s, so it is frozen or cut off",
                        std::chrono::duration<double>(silent).count());
   }
@@ -216,8 +217,8 @@ struct member_state {
       self->send(i->second.member, unreachable{options.self.life, life});
   }
 
-  /// We were given up: what we had is somebody else's now, and nothing of it counts any more. We go on as another
-  /// process, and tell everybody.
+  /// We were given up: what we had is somebody else's now, and nothing of it counts any more. We go on as
+  /// another process, and tell everybody.
   void start_anew() {
     incarnation life;
     while (life.value == 0) life = incarnation(options.random());

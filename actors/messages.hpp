@@ -74,9 +74,9 @@ struct departed {
 
 // -- the scan -----------------------------------------------------------------------------------------
 
-/// controller -> reducer, workers, assemblers, ingesters, in this order; each answers `armed` or an error. With
-/// `resume` for a scan that is running: who knows it goes on with what it has, takes the list of workers as it is now
-/// and says where it stands; an ingester or a reducer that does not know it takes it up.
+/// controller -> reducer, workers, assemblers, ingesters, in this order; each answers `armed` or an error.
+/// With `resume` for a scan that is running: who knows it goes on with what it has, takes the list of workers
+/// as it is now and says where it stands; an ingester or a reducer that does not know it takes it up.
 struct arm {
   struct worker_place {
     std::string name;
@@ -97,9 +97,9 @@ struct arm {
   std::string analysis;              ///< name or path, as configured; the receiver loads it itself
   std::map<std::string, std::string> parameters;
   parameters_version version;
-  worker_index worker;       ///< of the receiver, if it is a worker
-  stream_index stream;       ///< of the receiver, if it is an ingester
-  std::uint64_t entries = 0; ///< of that stream
+  worker_index worker;                     ///< of the receiver, if it is a worker
+  stream_index stream;                     ///< of the receiver, if it is an ingester
+  std::uint64_t entries = 0;               ///< of that stream
   std::vector<event_run> events_of_stream; ///< of those entries, where they are few runs
   bool resume = false;
   stream_place from; ///< with `resume`, if it is an ingester
@@ -112,8 +112,8 @@ struct armed {
   dispatch_id taken;        ///< with `resume`: the last `assignments` or `dispatches` that it has
 };
 
-/// controller -> ingester: what to do with frames of a stretch of events. `previous` is the one before it to the same
-/// ingester: who lacks that one waits until the controller has asked where it stands.
+/// controller -> ingester: what to do with frames of a stretch of events. `previous` is the one before it to
+/// the same ingester: who lacks that one waits until the controller has asked where it stands.
 struct assignments {
   message_head head;
   dispatch_id previous, dispatch;
@@ -143,8 +143,8 @@ struct stream_began {
   arm_place arm;
 };
 
-/// controller -> reducer: nothing of these workers counts from now on. Answered with true once that is written
-/// down and everything that ended before has been committed.
+/// controller -> reducer: nothing of these workers counts from now on. Answered with true once that is
+/// written down and everything that ended before has been committed.
 struct fence {
   message_head head;
   std::vector<worker_index> workers;
@@ -164,12 +164,14 @@ struct obituary {
   std::string cause;
 };
 
-/// member -> the controller's member -> controller: two processes that have tried for a while cannot reach each other.
+/// member -> the controller's member -> controller: two processes that have tried for a while cannot reach
+/// each other.
 struct unreachable {
   incarnation from, to;
 };
 
-/// controller -> member: the process was given up. member -> its own actors: the process goes on as another one, as it was given up. Who works starts anew.
+/// controller -> member: the process was given up. member -> its own actors: the process goes on as another
+/// one, as it was given up. Who works starts anew.
 struct renew {
   incarnation life;
 };
@@ -205,8 +207,8 @@ struct results {
   mapped_batch mapped;
 };
 
-/// assembler -> reducer: slots that are given up, as data for them is missing. Numbered without a hole per process
-/// and scan.
+/// assembler -> reducer: slots that are given up, as data for them is missing. Numbered without a hole per
+/// process and scan.
 struct closes {
   message_head head;
   std::uint64_t sequence = 0;

@@ -134,7 +134,8 @@ struct reducer_state {
     give_up();
     records.reset();
     if (!options.journals)
-      return make_error(ec::unavailable, "the reducer keeps no journal ([reducer] journal): what was folded is gone");
+      return make_error(ec::unavailable,
+                        "the reducer keeps no journal ([reducer] journal): what was folded is gone");
     if (auto e = begin(m, false)) return e;
     std::size_t folded = 0;
     bool readable = true;
@@ -150,7 +151,8 @@ struct reducer_state {
     if (folded == 0) {
       give_up();
       remove_records();
-      return make_error(ec::unavailable, "the reducer's journal has nothing of this scan: what was folded is gone");
+      return make_error(ec::unavailable,
+                        "the reducer's journal has nothing of this scan: what was folded is gone");
     }
     if (!readable) {
       give_up();
@@ -214,7 +216,8 @@ struct reducer_state {
 
   template <class T>
   bool read(std::span<const std::byte> content, T& x) {
-    caf::binary_deserializer source(self->system(), reinterpret_cast<const char*>(content.data()), content.size());
+    caf::binary_deserializer source(self->system(), reinterpret_cast<const char*>(content.data()),
+                                    content.size());
     return !source(x);
   }
 
@@ -223,7 +226,8 @@ struct reducer_state {
     if (!records) return;
     scratch.clear();
     caf::binary_serializer sink(self->system(), scratch);
-    if (auto e = sink(const_cast<T&>(x))) throw std::runtime_error("the journal cannot take a message: " + text_of(e));
+    if (auto e = sink(const_cast<T&>(x)))
+      throw std::runtime_error("the journal cannot take a message: " + text_of(e));
     records->append(static_cast<std::uint8_t>(kind), std::as_bytes(std::span(scratch)));
     unsynced += scratch.size();
   }
@@ -236,13 +240,13 @@ struct reducer_state {
 
   void open_file(const arm& m, std::vector<result_description> described, bool overwrite) {
     file_trouble.clear();
-    file = std::make_unique<result_file>(
-        result_file_options{output_of(m), options.overwrite || overwrite, m.events, std::move(described),
-                            [wall = options.around.wall] {
-                              using std::chrono::system_clock;
-                              return system_clock::time_point(std::chrono::duration_cast<system_clock::duration>(
-                                  std::chrono::nanoseconds(wall())));
-                            }});
+    file = std::make_unique<result_file>(result_file_options{
+        output_of(m), options.overwrite || overwrite, m.events, std::move(described),
+        [wall = options.around.wall] {
+          using std::chrono::system_clock;
+          return system_clock::time_point(
+              std::chrono::duration_cast<system_clock::duration>(std::chrono::nanoseconds(wall())));
+        }});
   }
 
   reducer_host::row_sink row_sink() {
@@ -252,7 +256,8 @@ struct reducer_state {
       try {
         file->write_row(event, content);
       } catch (const std::exception& e) {
-        // The fold goes on; at the end the file is made again out of the journal, or the scan ends with this error.
+        // The fold goes on; at the end the file is made again out of the journal, or the scan ends with this
+        // error.
         file_trouble = e.what();
         spdlog::error("reducer: {}", file_trouble);
       }
@@ -431,7 +436,8 @@ struct reducer_state {
     finish_if_all_here();
   }
 
-  /// Nothing is committed, so that everybody keeps what they have; the senders stop when their budgets are used up.
+  /// Nothing is committed, so that everybody keeps what they have; the senders stop when their budgets are
+  /// used up.
   void no_room(const std::string& trouble) {
     if (journal_trouble.empty()) spdlog::error("reducer: {}; {}", trouble, what_now());
     journal_trouble = trouble;
@@ -461,8 +467,9 @@ struct reducer_state {
     auto all = host ? host->ended().all() : ended_at_finish;
     for (std::size_t first = 0; first < all.size(); first += most_ended_per_message) {
       auto last = std::min(all.size(), first + most_ended_per_message);
-      self->send(controller, commits{head(), {all.begin() + static_cast<std::ptrdiff_t>(first),
-                                              all.begin() + static_cast<std::ptrdiff_t>(last)}});
+      self->send(controller, commits{head(),
+                                     {all.begin() + static_cast<std::ptrdiff_t>(first),
+                                      all.begin() + static_cast<std::ptrdiff_t>(last)}});
     }
   }
 
@@ -593,8 +600,7 @@ struct reducer_state {
     last = std::move(ending);
     remaking = !fine;
     if (fine) return true;
-    if (file_trouble.empty())
-      file_trouble = "its output file cannot be written";
+    if (file_trouble.empty()) file_trouble = "its output file cannot be written";
     return false;
   }
 

@@ -18,12 +18,13 @@ class journal_store;
 struct reducer_options {
   incarnation life;
   surroundings around;
-  std::string output;     ///< file; may hold `{scan}`; empty: none
-  bool overwrite = false; ///< of a file that is there already
+  std::string output;                      ///< file; may hold `{scan}`; empty: none
+  bool overwrite = false;                  ///< of a file that is there already
   std::shared_ptr<journal_store> journals; ///< null: nothing is written down, and its death ends a scan
   std::chrono::nanoseconds fsync{};        ///< how long results may wait to be on disk for good
   bool pause_when_full = true;             ///< wait for room on a full disk, or fail the scan
-  bool folds_again = false; ///< only a simulation sets it, to see that it is found: forgets what it has folded
+  bool folds_again =
+      false;            ///< only a simulation sets it, to see that it is found: forgets what it has folded
   bool detached = true; ///< a thread of its own; not in tests that own the scheduler
 };
 

@@ -57,7 +57,8 @@ void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
                         std::vector<ended_slots>& ended) {
   bool covers = result.slots.events.count > 0;
   auto overlap = [this](auto& run) { return ended_.overlaps(run); };
-  if (covers && !folds_again && (overlap(result.slots) || std::any_of(result.more.begin(), result.more.end(), overlap))) {
+  if (covers && !folds_again &&
+      (overlap(result.slots) || std::any_of(result.more.begin(), result.more.end(), overlap))) {
     ++duplicates_;
     return;
   }

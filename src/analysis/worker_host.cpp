@@ -44,7 +44,8 @@ void worker_host::look(std::size_t first, std::size_t end, mapped_batch& out) {
   flush(out);
   while (first < end) {
     std::string cause;
-    auto answered = call(std::span(views_).subspan(first, std::min(most_per_call_, end - first)), false, cause);
+    auto answered =
+        call(std::span(views_).subspan(first, std::min(most_per_call_, end - first)), false, cause);
     first += std::max<std::size_t>(answered, 1);
   }
   try {
@@ -54,7 +55,8 @@ void worker_host::look(std::size_t first, std::size_t end, mapped_batch& out) {
   }
 }
 
-void worker_host::map(const joined_batch& batch, std::size_t done, std::size_t end, bool tick, mapped_batch& out) {
+void worker_host::map(const joined_batch& batch, std::size_t done, std::size_t end, bool tick,
+                      mapped_batch& out) {
   while (done < end) {
     std::string cause;
     auto wanted = std::min(most_per_call_, end - done);

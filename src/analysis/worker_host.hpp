@@ -36,7 +36,8 @@ struct mapped_batch {
 
 /// What a worker is at, as others see it while it is there.
 struct execution_watch {
-  std::atomic<std::int64_t> since = 0;  ///< steady clock when analysis code was called, ns; 0: it is not at work
+  std::atomic<std::int64_t> since =
+      0; ///< steady clock when analysis code was called, ns; 0: it is not at work
   std::atomic<std::uint64_t> first = 0; ///< event that the call began with
   std::atomic<std::uint32_t> events = 0;
   /// Those that have an answer, for who runs in the thread of the worker.
@@ -49,11 +50,12 @@ class worker_host {
   worker_host(std::unique_ptr<worker_part> part, parameters settings, stream_names names)
       : part_(std::move(part)), settings_(std::move(settings)), names_(std::move(names)) {}
 
-  /// Maps every event of the batch and appends what came of it. Of events that it only looks at nothing is kept.
+  /// Maps every event of the batch and appends what came of it. Of events that it only looks at nothing is
+  /// kept.
   void process(const joined_batch& batch, bool tick, mapped_batch& out);
 
-  /// How long a single event may take: analysis code is called for so few events at a time that a call that takes
-  /// longer has one that does. Watched from elsewhere through `watch`.
+  /// How long a single event may take: analysis code is called for so few events at a time that a call that
+  /// takes longer has one that does. Watched from elsewhere through `watch`.
   void limit(std::chrono::nanoseconds event_timeout, std::function<std::int64_t()> steady) {
     event_timeout_ = event_timeout;
     steady_ = std::move(steady);

@@ -63,8 +63,8 @@ class assigner {
   /// `rebind`.
   void retire(worker_index worker);
 
-  /// Constraints of the part in hand that are bound to `from` are bound to `to` from now on, or, without one, to whom
-  /// the next event binds them.
+  /// Constraints of the part in hand that are bound to `from` are bound to `to` from now on, or, without one,
+  /// to whom the next event binds them.
   void rebind(worker_index from, std::optional<worker_index> to);
 
   /// The worker was given so many events that it was not bound to: moved ones, or to look at.

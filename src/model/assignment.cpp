@@ -16,8 +16,8 @@ void assignment_batch::add(const bound_event& event, const std::vector<process_i
     std::sort(scratch_.begin(), scratch_.end());
     scratch_.erase(std::unique(scratch_.begin(), scratch_.end()), scratch_.end());
     auto& runs = streams_[stream];
-    if (runs.empty() || runs.back().targets != scratch_ ||
-        runs.back().for_everyone != event.for_everyone || !runs.back().events.extend(event.number))
+    if (runs.empty() || runs.back().targets != scratch_ || runs.back().for_everyone != event.for_everyone ||
+        !runs.back().events.extend(event.number))
       runs.push_back({{event.number, 1, 1}, scratch_, event.for_everyone});
   }
   for (auto& target : event.targets) {

@@ -49,8 +49,8 @@ void event_joiner::expect(std::size_t worker, const worker_run& run, dispatch_id
   sort_queue(worker, run.events.count);
 }
 
-/// What was moved here goes before what lies behind it in the scan: an event that waits for an instrument must not
-/// hold up those whose frames fill the budgets.
+/// What was moved here goes before what lies behind it in the scan: an event that waits for an instrument
+/// must not hold up those whose frames fill the budgets.
 void event_joiner::sort_queue(std::size_t worker, std::size_t added) {
   auto& nodes = queues_[worker].nodes;
   auto middle = nodes.end() - static_cast<std::ptrdiff_t>(added);
@@ -64,7 +64,8 @@ void event_joiner::match() {
 }
 
 void event_joiner::add(stream_index stream, const outgoing_entry& entry) {
-  if (entry.dispatch <= last_expected_ && !index_.contains(key{entry.event.value, entry.dispatch.value})) return;
+  if (entry.dispatch <= last_expected_ && !index_.contains(key{entry.event.value, entry.dispatch.value}))
+    return;
   auto place = node_of(entry.event, entry.dispatch);
   auto& n = nodes_[place];
   if (n.arrived & bit(stream)) return;
@@ -135,7 +136,8 @@ void event_joiner::note(std::vector<unmappable>& list, const node& n, const targ
         last.slots.extend(n.number, t.first_slot, t.slots))
       return;
   }
-  list.push_back({{{n.number, 1, 1}, t.first_slot, t.slots}, why.how, std::move(why.cause), worker_index(t.worker)});
+  list.push_back(
+      {{{n.number, 1, 1}, t.first_slot, t.slots}, why.how, std::move(why.cause), worker_index(t.worker)});
 }
 
 /// Why a worker that would get these streams cannot: the worst of them, all named.

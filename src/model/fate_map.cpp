@@ -25,9 +25,8 @@ bool fate_map::overlaps(const slot_run& run) const {
   bool found = false;
   auto end = std::min(by_slot_.size(), std::size_t{run.first_slot.value} + run.slots);
   for (std::size_t s = run.first_slot.value; s < end && !found; ++s)
-    for_each_interval(run.events, [&](auto first, auto last) {
-      found = found || overlaps(by_slot_[s], first, last);
-    });
+    for_each_interval(run.events,
+                      [&](auto first, auto last) { found = found || overlaps(by_slot_[s], first, last); });
   return found;
 }
 
@@ -52,8 +51,9 @@ void fate_map::insert(const slot_run& run, fate how, const std::string& cause) {
   auto end = std::size_t{run.first_slot.value} + run.slots;
   if (run.events.count > 0) by_slot_.resize(std::max(by_slot_.size(), end));
   for (std::size_t s = run.first_slot.value; s < end; ++s)
-    for_each_interval(run.events,
-                      [&](auto first, auto last) { insert(by_slot_[s], first, {last, place, how}); });
+    for_each_interval(run.events, [&](auto first, auto last) {
+      insert(by_slot_[s], first, {last, place, how});
+    });
 }
 
 std::uint32_t fate_map::cause_index(const std::string& cause) {

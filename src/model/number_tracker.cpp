@@ -323,7 +323,8 @@ void number_tracker::give_up_before(std::uint64_t position, const char* cause,
       if (arm_ && next_ >= arm_->first) number = next_ - arm_->first;
       auto lost_end = std::clamp(lost_before_, next_, taken);
       if (lost_end > next_)
-        missing.push_back({stream_position(next_), lost_end - next_, "came while it had no reader", number, true});
+        missing.push_back(
+            {stream_position(next_), lost_end - next_, "came while it had no reader", number, true});
       if (taken > lost_end) {
         if (number) *number += lost_end - next_;
         missing.push_back({stream_position(lost_end), taken - lost_end, cause, number});

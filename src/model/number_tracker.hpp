@@ -77,8 +77,8 @@ class number_tracker {
     if (startless) arm_ = arm{.first = 0};
   }
 
-  /// Takes a stream up in mid-scan: what lies before `position` is decided, and the arm in force is this one. What
-  /// is missing up to the first entry that comes now is lost.
+  /// Takes a stream up in mid-scan: what lies before `position` is decided, and the arm in force is this one.
+  /// What is missing up to the first entry that comes now is lost.
   void resume(stream_position position, const arm_place& place);
 
   /// An entry that somebody else placed, e.g. out of a recording.

@@ -404,7 +404,8 @@ void stream_queue::forget(event_range events) {
       if (r.to_look_at && r.events.contains(event)) send_context(event, r);
   std::erase_if(repeats_, [&](auto& r) {
     // What somebody looks at is over anyway, and may have to be sent again all the same.
-    return !r.to_look_at && r.events.last() < events.end && (r.events.first >= events.first || over_before(r.events.last()));
+    return !r.to_look_at && r.events.last() < events.end &&
+           (r.events.first >= events.first || over_before(r.events.last()));
   });
 }
 

@@ -38,8 +38,8 @@ struct outgoing_entry {
 class stream_queue {
  public:
   struct budget {
-    std::uint64_t retain = 0;     ///< bytes held until committed
-    std::uint64_t read_ahead = 0; ///< bytes held that are not assigned yet
+    std::uint64_t retain = 0;         ///< bytes held until committed
+    std::uint64_t read_ahead = 0;     ///< bytes held that are not assigned yet
     std::uint64_t context = 64 << 20; ///< bytes kept for workers that join later; the first entry always is
   };
 
@@ -56,16 +56,16 @@ class stream_queue {
   /// Takes a stream up in mid-scan: entries before `position` are over. Before anything else.
   void resume(stream_position position, const arm_place& place);
 
-  /// The events of all its entries, where they are few runs: what comes is known to be of an event before that is
-  /// assigned.
+  /// The events of all its entries, where they are few runs: what comes is known to be of an event before
+  /// that is assigned.
   void know_events(std::vector<event_run> runs);
   bool knows_events() const { return !known_.empty(); }
 
   /// An entry out of a recording, whose event is assigned or known; dropped where there is one already.
   void restore(event_number event, const stream_data& data);
 
-  /// Sends entries of these events to that process as well: at once what is there, the rest when it comes. What was
-  /// forgotten goes as a tombstone.
+  /// Sends entries of these events to that process as well: at once what is there, the rest when it comes.
+  /// What was forgotten goes as a tombstone.
   void repeat(const repeat_run& run);
 
   /// Everything that was sent to that process and is not forgotten goes out once more.
@@ -74,10 +74,12 @@ class stream_queue {
   /// From now on nothing is sent to that process.
   void drop_process(process_index process);
 
-  /// Keeps what comes, with its event, until it is taken for a recording: at once where events are known, else when
-  /// they are assigned.
+  /// Keeps what comes, with its event, until it is taken for a recording: at once where events are known,
+  /// else when they are assigned.
   void record() { records_ = true; }
-  std::vector<std::pair<event_number, stream_data>> take_recordable() { return std::exchange(recordable_, {}); }
+  std::vector<std::pair<event_number, stream_data>> take_recordable() {
+    return std::exchange(recordable_, {});
+  }
 
   /// Others follow this stream: they are told which of its entries are decided.
   void report_decided() { reports_decided_ = true; }

@@ -335,7 +335,8 @@ std::uint64_t trigger_map::entries_before(stream_index stream, event_number even
   return sum;
 }
 
-std::vector<event_run> trigger_map::events_of(stream_index stream, event_number first, event_number end) const {
+std::vector<event_run> trigger_map::events_of(stream_index stream, event_number first,
+                                              event_number end) const {
   std::vector<event_run> runs;
   for_each_entry(stream, first.value, end.value, [&](auto e) {
     if (runs.empty() || !runs.back().extend(event_number(e))) runs.push_back({event_number(e), 1, 1});

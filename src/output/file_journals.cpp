@@ -20,7 +20,8 @@ class file_journal final : public journal {
           if (each) each(r.kind, r.content);
         }) {
     if (log_.damaged())
-      spdlog::error("{}: damaged: {} bytes from there on are left out", log_.path().string(), log_.recovered());
+      spdlog::error("{}: damaged: {} bytes from there on are left out", log_.path().string(),
+                    log_.recovered());
     else if (log_.recovered() > 0)
       spdlog::info("{}: {} bytes that were not written to their end are left out", log_.path().string(),
                    log_.recovered());

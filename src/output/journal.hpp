@@ -1,5 +1,5 @@
-/// What is written down before it counts, so that who is started again knows it. Behind it is a file, or memory in
-/// tests.
+/// What is written down before it counts, so that who is started again knows it. Behind it is a file, or
+/// memory in tests.
 #pragma once
 
 #include <cstddef>

@@ -46,8 +46,8 @@ int run_replay(const replay_command& command);
 struct simulate_command {
   std::string config;
   std::string controller = "http://127.0.0.1:5000";
-  std::string token_file; ///< empty: no token
-  std::string authority;  ///< empty: those that the system trusts
+  std::string token_file;           ///< empty: no token
+  std::string authority;            ///< empty: those that the system trusts
   std::vector<std::string> streams; ///< empty: all that are simulated
   bool no_map = false;
   std::uint32_t min_workers = 1;

@@ -35,10 +35,11 @@ struct cluster_settings {
   std::chrono::nanoseconds heartbeat = std::chrono::seconds(1);
   /// Silence after which a process counts as dead; longer than `heartbeat`. Default: 5s.
   std::chrono::nanoseconds timeout = std::chrono::seconds(5);
-  /// How long a scan waits for a process that it needs to come back, or for another in its place. Default: 60s.
+  /// How long a scan waits for a process that it needs to come back, or for another in its place. Default:
+  /// 60s.
   std::chrono::nanoseconds return_timeout = std::chrono::seconds(60);
-  /// `tls`: between nodes everything goes through TLS, and peers must show a certificate that the authority has
-  /// signed. Default: none.
+  /// `tls`: between nodes everything goes through TLS, and peers must show a certificate that the authority
+  /// has signed. Default: none.
   tls_settings tls;
   /// Listen beyond loopback without TLS. Default: false.
   bool insecure = false;

@@ -77,7 +77,8 @@ void handle(int signal, void (*handler)(int), int flags) {
 /// A stack for handlers: that of the thread may have been used up, which is what the signal is about.
 class handler_stack {
  public:
-  handler_stack() : memory_(mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+  handler_stack()
+      : memory_(mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
     if (memory_ == MAP_FAILED) return;
     stack_t stack = {};
     stack.ss_sp = memory_;
@@ -130,7 +131,8 @@ struct last_words::state {
     while (!stopping) {
       pollfd in{ends[0], POLLIN, 0};
       poll(&in, 1, static_cast<int>(look_interval.count()));
-      if (note n{}; in.revents & POLLIN && read(ends[0], &n, sizeof n) == static_cast<ssize_t>(sizeof n)) bury(n);
+      if (note n{}; in.revents & POLLIN && read(ends[0], &n, sizeof n) == static_cast<ssize_t>(sizeof n))
+        bury(n);
       look_at_time();
     }
   }
@@ -140,9 +142,10 @@ struct last_words::state {
     auto w = list.at(n.place);
     guard.unlock();
     auto seconds = std::chrono::duration_cast<std::chrono::duration<double>>(settings.event_timeout).count();
-    auto cause = n.signal == 0
-                     ? fmt::format("event {}: the analysis ran for more than {} s (event_timeout)", n.event, seconds)
-                     : fmt::format("event {}: the analysis ended its process: {}", n.event, strsignal(n.signal));
+    auto cause =
+        n.signal == 0
+            ? fmt::format("event {}: the analysis ran for more than {} s (event_timeout)", n.event, seconds)
+            : fmt::format("event {}: the analysis ended its process: {}", n.event, strsignal(n.signal));
     spdlog::critical("{}", cause);
     settings.send({w.head, w.worker, {event_number(n.event)}, cause});
     std::this_thread::sleep_for(delivery);
@@ -178,7 +181,8 @@ struct last_words::state {
 last_words::last_words(options o) : state_(std::make_unique<state>(std::move(o))) {}
 last_words::~last_words() = default;
 
-void last_words::watch(std::shared_ptr<const execution_watch> watch, const message_head& head, worker_index worker) {
+void last_words::watch(std::shared_ptr<const execution_watch> watch, const message_head& head,
+                       worker_index worker) {
   thread_local handler_stack stack;
   auto self = pthread_self();
   std::lock_guard guard(state_->mutex);

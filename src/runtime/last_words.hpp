@@ -12,9 +12,10 @@
 
 namespace dtranspose {
 
-/// One per process with workers. While it is there, a signal that would end the process out of analysis code (SIGSEGV,
-/// SIGBUS, SIGFPE, SIGILL, SIGABRT) is held for a moment, in which an obituary goes out; then it ends the process as
-/// it would have. So does an event beyond its time-out, by `SIGABRT`, where the process has no other roles.
+/// One per process with workers. While it is there, a signal that would end the process out of analysis code
+/// (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT) is held for a moment, in which an obituary goes out; then it
+/// ends the process as it would have. So does an event beyond its time-out, by `SIGABRT`, where the process
+/// has no other roles.
 class last_words {
  public:
   struct options {

@@ -81,7 +81,8 @@ CLI::App* add_simulate(CLI::App& app, simulate_command& c) {
       ->capture_default_str();
   sub->add_option("--token-file", c.token_file, "file with the token that the controller asks for")
       ->check(CLI::ExistingFile);
-  sub->add_option("--authority", c.authority, "certificates of those who may sign that of the controller, PEM")
+  sub->add_option("--authority", c.authority,
+                  "certificates of those who may sign that of the controller, PEM")
       ->check(CLI::ExistingFile);
   sub->add_option("--stream", c.streams, "simulate only this stream; may be given several times")
       ->allow_extra_args(false);

@@ -129,20 +129,19 @@ struct node::state {
     auto& analysis = options.settings.analysis;
     auto& use = analysis.use.front();
     auto parameters = analysis.parameters.find(analysis_name_of(use));
-    controller = spawn_controller(system, {.life = life,
-                                           .around = options.around,
-                                           .version = std::string(version()),
-                                           .analysis = use,
-                                           .parameters = parameters == analysis.parameters.end()
-                                                             ? std::map<std::string, std::string>()
-                                                             : parameters->second,
-                                           .arm_timeout = options.settings.scan.arm_timeout,
-                                           .stop_timeout = options.settings.scan.stop_timeout,
-                                           .return_timeout = options.settings.cluster.return_timeout,
-                                           .rejoin_timeout = options.settings.cluster.timeout +
-                                                             std::chrono::seconds(2),
-                                           .max_attempts = options.settings.scan.max_attempts,
-                                           .journals = journals_in(options.settings.controller.journal)});
+    controller = spawn_controller(
+        system, {.life = life,
+                 .around = options.around,
+                 .version = std::string(version()),
+                 .analysis = use,
+                 .parameters = parameters == analysis.parameters.end() ? std::map<std::string, std::string>()
+                                                                       : parameters->second,
+                 .arm_timeout = options.settings.scan.arm_timeout,
+                 .stop_timeout = options.settings.scan.stop_timeout,
+                 .return_timeout = options.settings.cluster.return_timeout,
+                 .rejoin_timeout = options.settings.cluster.timeout + std::chrono::seconds(2),
+                 .max_attempts = options.settings.scan.max_attempts,
+                 .journals = journals_in(options.settings.controller.journal)});
   }
 
   static std::shared_ptr<journal_store> journals_in(const std::string& folder) {
@@ -324,7 +323,7 @@ struct node::state {
 
   node_options options;
   std::unique_ptr<tls_tunnel> tunnel; ///< null: nothing goes through TLS
-  std::unique_ptr<last_words> words; ///< outlives the workers
+  std::unique_ptr<last_words> words;  ///< outlives the workers
   system_config config;
   std::shared_ptr<zmq::context_t> context;
   caf::actor_system system;

@@ -91,26 +91,28 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
-/// What can be reached from other machines lets nobody in who does not prove who they are, unless somebody says that
-/// they know.
+/// What can be reached from other machines lets nobody in who does not prove who they are, unless somebody
+/// says that they know.
 void refuse_strangers(const configuration& settings, const role_set& roles) {
   auto& cluster = settings.cluster;
   if (!is_loopback(cluster.listen.host) && cluster.tls.certificate.empty() && !cluster.insecure)
-    throw std::runtime_error(
-        fmt::format("{} can be reached from other machines: give [cluster] tls = {{ certificate, key, authority }}, "
-                    "or say [cluster] insecure = true",
-                    to_string(cluster.listen)));
+    throw std::runtime_error(fmt::format(
+        "{} can be reached from other machines: give [cluster] tls = {{ certificate, key, authority }}, "
+        "or say [cluster] insecure = true",
+        to_string(cluster.listen)));
   auto& http = settings.http;
   if (roles.controller && !is_loopback(http.control.host) && http.tokens.empty() && !http.insecure)
-    throw std::runtime_error(fmt::format("{} can be reached from other machines: give [http] tokens = \"FILE\", or "
-                                         "say [http] insecure = true",
-                                         to_string(http.control)));
+    throw std::runtime_error(
+        fmt::format("{} can be reached from other machines: give [http] tokens = \"FILE\", or "
+                    "say [http] insecure = true",
+                    to_string(http.control)));
 }
 
 http_protection protection_of(const http_settings& http) {
   http_protection p;
   if (!http.tokens.empty()) p.tokens = std::make_shared<const access_tokens>(http.tokens);
-  if (!http.certificate.empty()) p.tls = std::make_shared<const https_identity>(https_files{http.certificate, http.key});
+  if (!http.certificate.empty())
+    p.tls = std::make_shared<const https_identity>(https_files{http.certificate, http.key});
   return p;
 }
 

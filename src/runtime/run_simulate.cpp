@@ -23,8 +23,8 @@
 #include "recording/recording_index.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/progress_bar.hpp"
-#include "source/secret_file.hpp"
 #include "runtime/signals.hpp"
+#include "source/secret_file.hpp"
 
 namespace dtranspose {
 

@@ -84,8 +84,8 @@ class assembler : public testing::Test {
   }
 
   void done(probe& worker, std::uint32_t index, std::uint64_t count, std::uint64_t scan = 1) {
-    worker.send(actor, processed{scan_id{scan, scan}, incarnation(20), worker_index(index), count, 1000 * count,
-                                 100 * count});
+    worker.send(actor, processed{scan_id{scan, scan}, incarnation(20), worker_index(index), count,
+                                 1000 * count, 100 * count});
   }
 
   std::uint64_t status(std::initializer_list<std::string_view> keys) {
@@ -164,7 +164,8 @@ TEST_F(assembler, frames_are_not_copied) {
   ready();
   dispatch(0, 1, 1, 1);
   auto x = text_data("x");
-  ingester.send(actor, partial_events{head_of(), incarnation(20), a, 0, 0, {{event_number(0), dispatch_id(1), x, {}}}});
+  ingester.send(
+      actor, partial_events{head_of(), incarnation(20), a, 0, 0, {{event_number(0), dispatch_id(1), x, {}}}});
   EXPECT_EQ(first.expect<events>().batch->entries.at(0).data.frames().data(), x.frames().data());
 }
 
@@ -272,7 +273,9 @@ TEST_F(assembler, messages_of_another_scan_or_generation_are_ignored) {
   data(a, {0}, 2);
   auto other = head_of();
   other.gen = generation(2);
-  ingester.send(actor, partial_events{other, incarnation(20), a, 0, 0, {{event_number(0), dispatch_id(1), text_data("x"), {}}}});
+  ingester.send(
+      actor, partial_events{
+                 other, incarnation(20), a, 0, 0, {{event_number(0), dispatch_id(1), text_data("x"), {}}}});
   controller.send(actor, disarm{head_of(2)});
   EXPECT_THAT(given(first), IsEmpty());
   EXPECT_EQ(status({"open_events"}), 0u);
@@ -324,12 +327,8 @@ dispatches moved(std::uint64_t event, std::uint32_t worker, stream_mask streams,
 
 partial_events piece(stream_index stream, std::uint64_t event, std::uint64_t dispatch, std::string text,
                      std::uint32_t connection, std::uint64_t sequence) {
-  return {head_of(),
-          incarnation(20),
-          stream,
-          connection,
-          sequence,
-          {{event_number(event), dispatch_id(dispatch), text_data(text), {}}}};
+  return {head_of(),  incarnation(20), stream,
+          connection, sequence,        {{event_number(event), dispatch_id(dispatch), text_data(text), {}}}};
 }
 
 TEST_F(assembler, keeps_what_it_closed_until_it_is_accepted) {

@@ -959,7 +959,8 @@ TEST_F(controller, slots_for_everybody_lapse_with_one_who_is_gone) {
   EXPECT_THAT(events_of(slots), ElementsAre(0, 3));
   for (auto& s : slots) EXPECT_EQ(s.how, fate::empty) << "it is no trouble: others have it";
   auto moved = given();
-  for (auto& [worker, events] : moved) EXPECT_THAT(events, testing::Each(testing::AllOf(testing::Gt(0), testing::Lt(3))));
+  for (auto& [worker, events] : moved)
+    EXPECT_THAT(events, testing::Each(testing::AllOf(testing::Gt(0), testing::Lt(3))));
   reducer.reply(*request, true);
   (void)head;
 }
@@ -980,7 +981,8 @@ TEST_F(controller, slots_for_everybody_that_nobody_else_has_wait) {
   std::multiset<std::uint64_t> to_map;
   for (auto& m : assembler3.all<dispatches>())
     for (auto& run : m.runs)
-      for (std::uint32_t i = 0; i < run.events.count && run.slots > 0; ++i) to_map.insert(run.events.at(i).value);
+      for (std::uint32_t i = 0; i < run.events.count && run.slots > 0; ++i)
+        to_map.insert(run.events.at(i).value);
   EXPECT_EQ(to_map, (std::multiset<std::uint64_t>{0, 1, 2, 3}));
 }
 
@@ -1403,6 +1405,42 @@ TEST_F(controller, an_ingester_that_stays_away_stops_the_scan) {
   expect_adds_up(12);
 }
 
+TEST_F(controller, an_ingester_that_lost_messages_is_told_them_again) {
+  auto head = begin(simple_map(30), 2);
+  dispatch_id last;
+  auto first = told(a, last);
+  ASSERT_THAT(first, SizeIs(1));
+  auto from = head;
+  from.from = incarnation(10);
+  grant(head, 0, 4, 2);
+  grant(head, 1, 4, 2);
+  auto second = told(a, last);
+  ASSERT_FALSE(second.empty());
+  // One stream has taken all of it, and the other nothing: its connection broke.
+  user.send(actor, taken{from, stream_index(0), last});
+  lose(10);
+  for (auto p : {&a, &b}) p->letters.clear();
+  join(ingesters_process());
+  a.answer<arm>(armed{incarnation(10), 0, true, first[0].dispatch});
+  b.answer<arm>(armed{incarnation(10), 0, true, {}});
+  last = first[0].dispatch;
+  EXPECT_EQ(told(a, last).size(), second.size()) << "what it has not got, whatever was said before";
+  last = {};
+  EXPECT_EQ(told(b, last).size(), 1 + second.size());
+}
+
+TEST_F(controller, who_introduces_itself_again_has_lost_its_connection) {
+  begin(simple_map(9));
+  auto had = given().at(2);
+  join(ingesters_process());
+  EXPECT_TRUE(a.expect<arm>().resume);
+  EXPECT_TRUE(b.expect<arm>().resume);
+  join(second_process());
+  EXPECT_THAT(member2.all<renew>(), SizeIs(1));
+  EXPECT_THAT(let_fence(), ElementsAre(worker_index(2)));
+  EXPECT_EQ(given().begin()->second, had);
+}
+
 // -- its own restart
 
 TEST_F(controller, a_restart_takes_the_scan_up) {
@@ -1462,6 +1500,45 @@ TEST_F(controller, a_restart_gives_out_nothing_before_all_are_back) {
   EXPECT_EQ(events_in(given()), 0u);
   assembler2.answer<arm>(armed{incarnation(21), 0, true, dispatch_id(1)});
   EXPECT_GT(events_in(given()), 0u);
+}
+
+TEST_F(controller, a_restart_does_not_end_a_scan_before_all_are_back) {
+  keep_journal();
+  auto head = begin(simple_map(9));
+  restart();
+  for (auto& m : {ingesters_process(), reducer_process()}) join(m);
+  reducer.answer<arm>(armed{incarnation(30), 0, true, {}});
+  commit(head, 0, 9);
+  EXPECT_EQ(state().state, "running") << "workers may have something to say at the end";
+  for (auto& m : {first_process(), second_process()}) join(m);
+  a.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(1)});
+  b.answer<arm>(armed{incarnation(10), 0, true, dispatch_id(1)});
+  assembler1.answer<arm>(armed{incarnation(20), 0, true, dispatch_id(1)});
+  assembler2.answer<arm>(armed{incarnation(21), 0, true, dispatch_id(1)});
+  EXPECT_EQ(state().state, "draining");
+  for (auto p : {&w0, &w1, &w2}) EXPECT_THAT(p->all<finish_worker>(), SizeIs(1));
+}
+
+TEST_F(controller, who_is_back_after_a_restart_is_told_from_where_it_stands) {
+  keep_journal();
+  auto head = begin(simple_map(30), 3);
+  auto last = assembler2.all<dispatches>().back().dispatch;
+  restart();
+  join_all();
+  reducer.answer<arm>(armed{incarnation(30), 0, true, {}});
+  a.answer<arm>(armed{incarnation(10), 0, true, last});
+  b.answer<arm>(armed{incarnation(10), 0, true, last});
+  assembler1.answer<arm>(armed{incarnation(20), 0, true, last});
+  assembler2.answer<arm>(armed{incarnation(21), 0, true, last});
+  EXPECT_EQ(events_in(given()), 0u);
+  for (std::uint32_t i = 0; i < 3; ++i) grant(head, i, 9, 3);
+  for (auto p : {&assembler1, &assembler2}) {
+    auto next = p->expect<dispatches>();
+    EXPECT_EQ(next.previous, last);
+    EXPECT_GT(next.dispatch, last);
+  }
+  auto previous = last;
+  EXPECT_THAT(told(a, previous), testing::Not(IsEmpty()));
 }
 
 TEST_F(controller, who_does_not_come_back_after_a_restart_is_gone) {

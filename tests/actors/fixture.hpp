@@ -325,8 +325,6 @@ class memory_journals final : public journal_store {
 
   std::map<std::string, log> logs;
   bool full = false;
-  /// From the n-th `sync` or `commit` on, counted from now, there is no room; 0: there is.
-  int full_after = 0;
   int syncs = 0;
 
  private:
@@ -338,7 +336,6 @@ class memory_journals final : public journal_store {
       pending_.push_back({kind, {content.begin(), content.end()}});
     }
     void commit() override {
-      if (store_.full_after > 0 && --store_.full_after == 0) store_.full = true;
       if (store_.full) throw journal_full("no space left");
       auto& log = store_.logs[name_];
       for (auto& r : std::exchange(pending_, {})) log.records.push_back(std::move(r));

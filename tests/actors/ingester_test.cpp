@@ -121,8 +121,8 @@ class ingester : public testing::Test {
   /// The next assignments of a scan.
   void send(std::vector<stream_run> runs, std::vector<repeat_run> repeats = {}, std::uint64_t scan = 1) {
     auto& last = last_dispatch[scan];
-    controller.send(actor, assignments{head_of(scan), dispatch_id(last), dispatch_id(last + 5), std::move(runs),
-                                       std::move(repeats)});
+    controller.send(actor, assignments{head_of(scan), dispatch_id(last), dispatch_id(last + 5),
+                                       std::move(runs), std::move(repeats)});
     last += 5;
   }
 
@@ -563,7 +563,8 @@ TEST_F(ingester, sends_what_is_moved_once_more) {
   controller.send(actor, forget{head_of(), {{event_number(0), event_number(1)}}});
   send({}, {{{event_number(0), 5, 1}, 1, dispatch_id(99)}});
   EXPECT_EQ(dispatches_at(second), std::set<std::uint64_t>{99});
-  EXPECT_THAT(got_second(), ElementsAre("0!lost", "1=frame", "2=frame", "4=frame")) << "and at once what is there";
+  EXPECT_THAT(got_second(), ElementsAre("0!lost", "1=frame", "2=frame", "4=frame"))
+      << "and at once what is there";
   EXPECT_THAT(causes, ElementsAre(HasSubstr("gone")));
   push({image(2)});
   EXPECT_EQ(dispatches_at(second), std::set<std::uint64_t>{99});
@@ -663,6 +664,16 @@ TEST_F(ingester, who_is_gone_gets_nothing_more_and_its_frames_are_kept) {
   EXPECT_THAT(got_second(), ElementsAre("0=start", "1=frame", "2=frame"));
   push({image(2)});
   EXPECT_THAT(got_second(), ElementsAre("3=frame"));
+}
+
+TEST_F(ingester, who_takes_a_stream_up_waits_for_no_process) {
+  build();
+  introduce(10, first.handle);
+  EXPECT_FALSE(resume(6, 0, {}).open());
+  tell_open(0, 6, 1);
+  push({start_packet(), image(0)});
+  introduce(11, second.handle);
+  EXPECT_THAT(got_second(), ElementsAre("0=start", "1=frame")) << "it gets everything when it is there";
 }
 
 TEST_F(ingester, says_what_it_has_taken) {

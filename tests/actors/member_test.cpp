@@ -183,25 +183,6 @@ TEST_F(member, dials_those_it_needs_from_the_smaller_incarnation) {
   }
 }
 
-TEST_F(member, dials_a_process_whose_link_is_lost_until_the_roster_lacks_it) {
-  build(false);
-  third.send(actor, roster{{entry(60, true, true, true), entry(61, true, true, true)}});
-  other.ask<member_info>(actor, info_of(60, other));
-  third.ask<member_info>(actor, info_of(61, third));
-  w.advance(11s, 100ms);
-  EXPECT_FALSE(w.scheduler().has_pending_timeout()) << "they came first";
-  caf::anon_send_exit(other.handle, caf::exit_reason::user_shutdown);
-  w.run();
-  EXPECT_EQ(worker.expect<departed>().life, incarnation(60));
-  for (int i = 0; i < 10; ++i) {
-    EXPECT_TRUE(w.scheduler().has_pending_timeout());
-    w.advance(1s);
-  }
-  third.send(actor, roster{{entry(61, true, true, true)}});
-  w.advance(11s, 100ms);
-  EXPECT_FALSE(w.scheduler().has_pending_timeout());
-}
-
 TEST_F(member, goes_on_as_somebody_else_when_it_was_given_up) {
   build(true);
   other.send(actor, dial_atom::value, std::string("127.0.0.1:4242"));

@@ -160,11 +160,10 @@ class run {
   // -----------------------------------------------------------------------------------------
 
   void build() {
-    reducer_ =
-        w_.own(spawn_reducer(w_.system(), {.life = incarnation(30),
-                                           .around = w_.around(),
-                                           .output = (directory_ / "out.h5").string(),
-                                           .detached = false}));
+    reducer_ = w_.own(spawn_reducer(w_.system(), {.life = incarnation(30),
+                                                  .around = w_.around(),
+                                                  .output = (directory_ / "out.h5").string(),
+                                                  .detached = false}));
     gate_.emplace(w_, reducer_);
     controller_ = w_.own(spawn_controller(w_.system(), {.life = incarnation(1),
                                                         .around = w_.around(),

@@ -82,7 +82,8 @@ class reducer : public testing::Test {
     hdf5::handle handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, file, "open");
     hdf5::handle set(H5Dopen2(handle.get(), name.c_str(), H5P_DEFAULT), H5Dclose, name, "open");
     std::vector<double> all(10);
-    hdf5::check(H5Dread(set.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, all.data()), name, "read");
+    hdf5::check(H5Dread(set.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, all.data()), name,
+                "read");
     return all;
   }
 
@@ -101,7 +102,9 @@ class reducer : public testing::Test {
     from.send(actor, results{head_of(scan), worker_index(index), sequence[index]++, parameters_version(1),
                              std::move(b)});
   }
-  void close(std::vector<unmappable> list) { assembler.send(actor, closes{head_of(), closed++, std::move(list)}); }
+  void close(std::vector<unmappable> list) {
+    assembler.send(actor, closes{head_of(), closed++, std::move(list)});
+  }
 
   /// What ended since it was last asked, as "event.slot fate".
   std::vector<std::string> ended() {
@@ -362,7 +365,9 @@ TEST_F(reducer, slots_that_the_controller_gives_up_end_once) {
   ready();
   fold(first, 0, mapped({slots(0)}));
   ended();
-  EXPECT_TRUE(controller.ask<bool>(actor, give_up{head_of(), {{slots(0, 2), fate::failed, "it killed three"}}}).get());
+  EXPECT_TRUE(
+      controller.ask<bool>(actor, give_up{head_of(), {{slots(0, 2), fate::failed, "it killed three"}}})
+          .get());
   EXPECT_THAT(ended(), ElementsAre("1.0 failed"));
   fold(second, 1, mapped({slots(1)}));
   EXPECT_THAT(ended(), IsEmpty());
@@ -395,7 +400,8 @@ TEST_F(reducer, a_restart_knows_all_that_was_committed) {
   fold(second, 1, mapped({slots(1, 1, 0, 2)}));
   close({{slots(2), fate::incomplete, "a gap"}});
   w.advance(200ms);
-  EXPECT_TRUE(controller.ask<bool>(actor, give_up{head_of(), {{slots(3), fate::failed, "it killed three"}}}).get());
+  EXPECT_TRUE(
+      controller.ask<bool>(actor, give_up{head_of(), {{slots(3), fate::failed, "it killed three"}}}).get());
   auto before = ended();
   EXPECT_EQ(before.size(), 5u);
   fold(first, 0, mapped({slots(4)}));
@@ -404,7 +410,8 @@ TEST_F(reducer, a_restart_knows_all_that_was_committed) {
   auto answer = restart().get();
   EXPECT_FALSE(answer.known);
   EXPECT_EQ(answer.from, incarnation(31));
-  EXPECT_THAT(ended(), testing::UnorderedElementsAreArray(before)) << "the one behind was neither synced nor told";
+  EXPECT_THAT(ended(), testing::UnorderedElementsAreArray(before))
+      << "the one behind was neither synced nor told";
   EXPECT_EQ(status("folded"), 2u);
   // What it lacks comes again, what it has is not folded twice.
   sequence[0] = 0;
@@ -443,10 +450,12 @@ TEST_F(reducer, a_restarted_one_asks_those_it_meets) {
   m.resume = true;
   EXPECT_FALSE(controller.ask<armed>(actor, m).open());
   EXPECT_EQ(first.expect<resend>().next, 1u);
-  // It has the closes of a process under its life: these came from somebody else.
-  EXPECT_EQ(assembler.expect<resend>().next, 0u);
+  EXPECT_EQ(assembler.expect<resend>().next, 0u) << "what was closed came from another process";
   introduce(21, "w1", second);
   EXPECT_EQ(second.expect<resend>().next, 0u);
+  EXPECT_EQ(assembler.expect<resend>().next, 0u);
+  introduce(head_of().from.value, "nobody", third);
+  EXPECT_EQ(assembler.expect<resend>().next, 1u);
 }
 
 TEST_F(reducer, a_controller_that_was_away_is_told_what_has_ended) {

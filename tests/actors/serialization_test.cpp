@@ -218,8 +218,12 @@ TEST(serialization, every_message_between_processes) {
   expect_round_trip("departed", departed{incarnation(3)});
   expect_round_trip("arm", full_arm());
   expect_round_trip("armed", armed{incarnation(3), 8, true, dispatch_id(9)});
-  expect_round_trip("assignments", assignments{head, dispatch_id(3), dispatch_id(4), {of_stream, {run_of(7, 1), {}, true, true}},
-                                {{run_of(2, 3, 4), 1, dispatch_id(4)}}, {0, 5}});
+  expect_round_trip("assignments", assignments{head,
+                                               dispatch_id(3),
+                                               dispatch_id(4),
+                                               {of_stream, {run_of(7, 1), {}, true, true}},
+                                               {{run_of(2, 3, 4), 1, dispatch_id(4)}},
+                                               {0, 5}});
   expect_round_trip("dispatches", dispatches{head, dispatch_id(1), dispatch_id(2), {to_worker}});
   expect_round_trip("partial_events",
                     partial_events{head,
@@ -237,7 +241,8 @@ TEST(serialization, every_message_between_processes) {
   expect_round_trip("stream_began", stream_began{head, stream_index(2), full_place()});
   expect_round_trip("fence", fence{head, {worker_index(1), worker_index(4)}});
   expect_round_trip("resend", resend{head, 12});
-  expect_round_trip("obituary", obituary{head, worker_index(1), {event_number(5), event_number(9)}, "signal 11"});
+  expect_round_trip("obituary",
+                    obituary{head, worker_index(1), {event_number(5), event_number(9)}, "signal 11"});
   expect_round_trip("renew", renew{incarnation(8)});
   expect_round_trip("unreachable", unreachable{incarnation(8), incarnation(9)});
   expect_round_trip("give_up", give_up{head, {slot}});
@@ -329,8 +334,8 @@ TEST(serialization, messages_cross_as_type_erased_content) {
   cross(caf::make_message(armed{}));
   cross(caf::make_message(assignments{}));
   cross(caf::make_message(dispatches{}));
-  cross(
-      caf::make_message(partial_events{head, incarnation(9), stream_index(0), 0, 0, {{event_number(1), {}, some_data(), {}}}}));
+  cross(caf::make_message(
+      partial_events{head, incarnation(9), stream_index(0), 0, 0, {{event_number(1), {}, some_data(), {}}}}));
   cross(caf::make_message(credit{}));
   cross(caf::make_message(results{head, {}, 0, {}, full_batch()}));
   cross(caf::make_message(closes{}));
@@ -457,8 +462,8 @@ TEST(serialization, lengths_beyond_what_came) {
 TEST(serialization, damaged_bytes) {
   std::mt19937_64 random(7);
   auto good = written(results{head, worker_index(1), 6, parameters_version(1), full_batch()});
-  auto frames =
-      written(partial_events{head, incarnation(9), stream_index(1), 0, 5, {{event_number(1), dispatch_id(1), some_data(), {}}}});
+  auto frames = written(partial_events{
+      head, incarnation(9), stream_index(1), 0, 5, {{event_number(1), dispatch_id(1), some_data(), {}}}});
   for (int i = 0; i < 20'000; ++i) {
     auto bytes = i % 2 ? good : frames;
     for (auto n = 1 + random() % 3; n > 0; --n) bytes[random() % bytes.size()] = static_cast<char>(random());

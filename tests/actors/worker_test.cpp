@@ -53,8 +53,8 @@ class worker : public testing::Test {
   }
 
   /// Hands over events with one stream's data each.
-  void give(std::uint64_t begin, std::vector<stream_data> data, std::uint64_t scan = 1,
-            std::uint32_t gen = 1, std::uint64_t life = 20) {
+  void give(std::uint64_t begin, std::vector<stream_data> data, std::uint64_t scan = 1, std::uint32_t gen = 1,
+            std::uint64_t life = 20) {
     auto batch = std::make_shared<joined_batch>();
     for (auto& d : data) {
       auto place = static_cast<std::uint32_t>(batch->entries.size());
@@ -285,6 +285,12 @@ TEST_F(worker, results_wait_for_a_reducer_that_is_away) {
   EXPECT_THAT(numbers(other), ElementsAre(0, 1));
   give(2, {pixel(1)});
   EXPECT_THAT(numbers(other), ElementsAre(2));
+  // Who asks is the reducer, however it is reached.
+  probe third{w};
+  third.send(actor, resend{head_of(), 1});
+  give(3, {pixel(1)});
+  EXPECT_THAT(numbers(third), ElementsAre(1, 2, 3));
+  EXPECT_THAT(numbers(other), IsEmpty());
 }
 
 TEST_F(worker, who_was_given_up_throws_its_state_away) {
@@ -331,6 +337,7 @@ TEST_F(worker, says_again_that_it_is_finished) {
   give(0, {pixel(1)});
   auto first = controller.ask<finished_worker>(actor, finish_worker{head_of()}).get();
   EXPECT_EQ(first.results, numbers(reducer).size());
+  give(1, {pixel(1)});
   auto again = controller.ask<finished_worker>(actor, finish_worker{head_of()}).get();
   EXPECT_EQ(again.results, first.results);
   EXPECT_EQ(again.worker, first.worker);

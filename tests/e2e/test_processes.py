@@ -136,7 +136,7 @@ STATES = [idle, silent, started_then_silent, running]
 
 
 def configure_for_ending(cluster):
-    cluster.configure(analysis="roi", output="{scan}.h5",
+    cluster.configure(analysis="roi", cluster={"return_timeout": "1s"}, output="{scan}.h5",
                       simulate=[{"stream": "det", "frames": 100_000, "shape": [16, 16], "rate": "1kHz"}])
 
 

@@ -1,7 +1,7 @@
 #include "model/fate_map.hpp"
 
-#include <random>
 #include <map>
+#include <random>
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,6 @@ namespace dtranspose {
 namespace {
 
 std::size_t below(std::mt19937_64& random, std::size_t n) { return random() % n; }
-
 
 slot_run run(std::uint64_t first, std::uint32_t count, std::uint32_t stride, std::uint16_t slot = 0,
              std::uint16_t slots = 1) {
@@ -77,7 +76,9 @@ TEST(fate_map, is_the_set_that_a_plain_loop_makes) {
     for (auto& ended : s.all())
       for (std::uint32_t e = 0; e < ended.slots.events.count; ++e) {
         EXPECT_EQ(ended.cause, ended.how == fate::empty ? "why" : "");
-        EXPECT_TRUE(told.emplace(std::pair(ended.slots.events.at(e).value, ended.slots.first_slot.value), ended.how).second);
+        EXPECT_TRUE(
+            told.emplace(std::pair(ended.slots.events.at(e).value, ended.slots.first_slot.value), ended.how)
+                .second);
       }
     EXPECT_EQ(told, plain);
   }

@@ -309,7 +309,8 @@ TEST(configuration, one_finding_each) {
   const std::pair<std::string, std::string> cases[] = {
       {"[scan]\nevent_timeot = '1s'",
        "x.toml:2: [scan] event_timeot: unknown key; did you mean event_timeout?"},
-      {"[http]\nzzzzzz = 1", "x.toml:2: [http] zzzzzz: unknown key; known are certificate, control, insecure, key, results, tokens"},
+      {"[http]\nzzzzzz = 1", "x.toml:2: [http] zzzzzz: unknown key; known are certificate, control, "
+                             "insecure, key, results, tokens"},
       {"\n[analisys]\nuse = []", "x.toml:2: [analisys]: unknown section; did you mean analysis?"},
       {"name = 'x'", "x.toml:1: [name]: unknown section; known are "},
       {"worker = 3", "x.toml:1: [worker]: 3 is not a table: write [worker]"},
