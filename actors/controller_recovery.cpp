@@ -95,7 +95,8 @@ void controller_state::look_at_time() {
     return true;
   });
   if (!failed.empty()) close_slots(std::move(failed));
-  auto lacking = s.bindings.lacking();
+  // Only known while events are bound.
+  auto lacking = s.reducer_ready && !restoring ? s.bindings.lacking() : nullptr;
   if (!lacking)
     s.lacking_since = 0;
   else if (s.lacking_since == 0)
