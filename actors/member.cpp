@@ -36,6 +36,8 @@ struct member_state {
 
   caf::behavior make_behavior() {
     set_conduct(self);
+    // At once: a peer may introduce itself before the address is announced.
+    options.self.member = self;
     self->set_down_handler([this](caf::down_msg& m) { lose(m); });
     return {
         [this](dial_atom, const std::string& address) { announce(address); },
