@@ -6,8 +6,6 @@
 #include <caf/typed_response_promise.hpp>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
-#include <deque>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -15,6 +13,7 @@
 
 #include "actors/conduct.hpp"
 #include "actors/messages.hpp"
+#include "actors/unaccepted.hpp"
 #include "model/credit_window.hpp"
 #include "model/error.hpp"
 
@@ -77,8 +76,7 @@ struct assembler_state {
     windows.assign(options.workers.size(), credit_window(options.memory / options.workers.size()));
     busy.assign(options.workers.size(), 0);
     next_sequence.clear();
-    kept.clear();
-    sequence = accepted_sequence = 0;
+    kept.start_anew();
     last_dispatch = {};
     indices.clear();
     for (std::uint32_t w = 0; w < m.workers.size(); ++w)
@@ -97,7 +95,7 @@ struct assembler_state {
 
   void let_go() {
     joiner.reset();
-    kept.clear();
+    kept.forget();
   }
 
   void start_anew(incarnation life) {
@@ -172,22 +170,20 @@ struct assembler_state {
   }
 
   void note(const accepted& m) {
-    if (!is_current(m.head)) return;
-    for (; accepted_sequence <= m.sequence && !kept.empty(); ++accepted_sequence) kept.pop_front();
+    if (is_current(m.head)) kept.accept(m.sequence);
   }
 
   void send_again(const resend& m) {
     if (!is_current(m.head)) return;
     reducer = caf::actor_cast<caf::actor>(self->current_sender());
-    // What it has may not be on disk yet: only what it accepts need not be kept.
-    auto first = std::min<std::uint64_t>(m.next - std::min(m.next, accepted_sequence), kept.size());
-    for (auto i = first; i < kept.size(); ++i) self->send(reducer, kept[i]);
+    kept.for_each_from(m.next, [this](auto& message) { self->send(reducer, message); });
   }
 
   void pass_on_given_up() {
     if (!joiner->given_up().empty()) {
-      kept.push_back(closes{head(), sequence++, with_indices(std::exchange(joiner->given_up(), {}))});
-      if (reducer) self->send(reducer, kept.back());
+      auto& message = kept.keep(caf::make_message(
+          closes{head(), kept.next(), with_indices(std::exchange(joiner->given_up(), {}))}));
+      if (reducer) self->send(reducer, message);
     }
     // What was only to be looked at is given up without a close, and returns credit all the same.
     std::vector<std::size_t> concerned;
@@ -254,8 +250,7 @@ struct assembler_state {
   /// Numbers of the next message, by sender and stream.
   std::map<std::pair<incarnation, stream_index>, std::pair<std::uint32_t, std::uint64_t>> next_sequence;
   /// What was closed and the reducer has not accepted yet, in messages.
-  std::deque<closes> kept;
-  std::uint64_t sequence = 0, accepted_sequence = 0;
+  unaccepted kept;
   /// The last message of assignments.
   dispatch_id last_dispatch;
   std::uint64_t holes = 0;

@@ -23,8 +23,6 @@ constexpr std::uint64_t most_events_per_message = 4096;
 constexpr std::chrono::nanoseconds tick_interval = std::chrono::seconds(1);
 /// An ingester is told the events of its stream where they are so few runs.
 constexpr std::size_t most_known_runs = 4096;
-/// How often it is looked who is away for too long.
-constexpr auto look_interval = std::chrono::milliseconds(200);
 
 } // namespace
 
@@ -68,7 +66,7 @@ void controller_state::welcome(const member_info& m) {
   spdlog::info("{} has joined: {}", m.name, roles_of(m));
   if (!current || !current->life.active() || current->life.state() == scan_state::arming) return;
   for (auto& process : current->processes)
-    if (process.life == m.life && current->setup.workers[process.workers.front().value].gone) {
+    if (process.life == m.life && current->is_gone(process)) {
       // What it had was given to others: it goes on as somebody else.
       self->send(m.member, renew{});
       break;

@@ -102,7 +102,7 @@ void controller_state::restore() {
   ++scan_number;
   spdlog::info("scan {}: taken up at event {} of {}; waits for its members", to_string(s.setup.head.scan),
                s.bindings.bound(), s.map->events());
-  self->delayed_send(self, std::chrono::milliseconds(200), tick_atom::value, scan_number);
+  self->delayed_send(self, look_interval, tick_atom::value, scan_number);
 }
 
 void controller_state::replay(record_kind kind, std::span<const std::byte> content) {

@@ -34,6 +34,17 @@ void sort_by_event(std::vector<given_run>& runs) {
                    [](auto& a, auto& b) { return a.run.events.first < b.run.events.first; });
 }
 
+/// The same as runs of single events.
+std::vector<given_run> one_by_one(const std::vector<given_run>& runs) {
+  std::vector<given_run> single;
+  for (auto& g : runs)
+    for (std::uint32_t i = 0; i < g.run.events.count; ++i) {
+      single.push_back(g);
+      single.back().run.events = {g.run.events.at(i), 1, 1};
+    }
+  return single;
+}
+
 /// Cut to runs of single events where strides lie within each other.
 std::vector<given_run> in_order(std::vector<given_run> runs) {
   sort_by_event(runs);
@@ -41,12 +52,7 @@ std::vector<given_run> in_order(std::vector<given_run> runs) {
   for (std::size_t i = 1; i < runs.size(); ++i)
     rising = rising && runs[i - 1].run.events.last() < runs[i].run.events.first;
   if (rising) return runs;
-  std::vector<given_run> single;
-  for (auto& g : runs)
-    for (std::uint32_t i = 0; i < g.run.events.count; ++i) {
-      single.push_back(g);
-      single.back().run.events = {g.run.events.at(i), 1, 1};
-    }
+  auto single = one_by_one(runs);
   sort_by_event(single);
   return single;
 }
@@ -67,8 +73,7 @@ void controller_state::look_at_time() {
     s.reducer_lost_at = now;
     for (auto& stream : s.streams) stream.lost_at = now;
     for (process_index p = 0; p < s.processes.size() && s.life.active(); ++p)
-      if (!s.processes[p].ready && !s.setup.workers[s.processes[p].workers.front().value].gone)
-        miss_process(p);
+      if (!s.processes[p].ready && !s.is_gone(s.processes[p])) miss_process(p);
     if (!s.life.active()) return;
     move_unmoved();
     return assign();
@@ -109,8 +114,7 @@ void controller_state::look_at_time() {
 void controller_state::ask_again() {
   auto& s = *current;
   for (process_index p = 0; p < s.processes.size(); ++p)
-    if (!s.processes[p].fenced && s.setup.workers[s.processes[p].workers.front().value].gone)
-      fence_process(p);
+    if (!s.processes[p].fenced && s.is_gone(s.processes[p])) fence_process(p);
   send_closes();
 }
 
@@ -235,12 +239,7 @@ bool controller_state::lapses(const given_run& g, event_number event) const {
 /// moves as usual.
 void controller_state::suspect(worker_index worker, std::vector<given_run>& runs) {
   auto& s = *current;
-  std::vector<given_run> single;
-  for (auto& g : runs)
-    for (std::uint32_t i = 0; i < g.run.events.count; ++i) {
-      single.push_back(g);
-      single.back().run.events = {g.run.events.at(i), 1, 1};
-    }
+  auto single = one_by_one(runs);
   std::optional<given_run> tried;
   if (s.trial.to == worker) tried = std::exchange(s.trial.unit, std::nullopt);
   auto unprocessed = std::min<std::uint64_t>(single.size(), s.bindings.in_hand(worker));
@@ -616,7 +615,7 @@ void controller_state::tell_what_is_open(stream_index index, event_number first)
     m.runs.push_back({run, {}, false, true});
   for (process_index p = 0; p < s.processes.size(); ++p) {
     // One that is not back yet is not forgotten: what it has is sent when it is connected.
-    if (s.setup.workers[s.processes[p].workers.front().value].gone) continue;
+    if (s.is_gone(s.processes[p])) continue;
     for (auto worker : s.processes[p].workers)
       for (auto& g : s.book.open_of(worker, s.fates))
         if (g.run.streams & bit(index)) m.repeats.push_back({g.run.events, p, g.dispatch});
@@ -624,7 +623,7 @@ void controller_state::tell_what_is_open(stream_index index, event_number first)
   // What late workers wait to look at: what is gone of it is named, so that their work does not wait behind
   // it.
   for (auto& context : s.contexts)
-    if (!s.setup.workers[s.processes[context.place].workers.front().value].gone)
+    if (!s.is_gone(s.processes[context.place]))
       for (auto& [event, streams] : context.events)
         if (streams & bit(index))
           m.repeats.push_back({{event_number(event), 1, 1}, context.place, context.dispatch, true});
@@ -641,7 +640,7 @@ void controller_state::tell_what_is_open(stream_index index, event_number first)
 void controller_state::take_process(process_index place, const member_info& m) {
   auto& s = *current;
   auto& process = s.processes[place];
-  if (process.ready || s.setup.workers[process.workers.front().value].gone) return;
+  if (process.ready || s.is_gone(process)) return;
   process.assembler = m.assembler;
   for (auto worker : process.workers)
     for (auto& w : m.workers)
@@ -724,7 +723,7 @@ void controller_state::arm_late(process_index place) {
 void controller_state::let_in(process_index place, std::uint64_t credit) {
   auto& s = *current;
   auto& process = s.processes[place];
-  if (process.ready || s.setup.workers[process.workers.front().value].gone) return;
+  if (process.ready || s.is_gone(process)) return;
   process.ready = true;
   // Everybody else learns of it; nobody is waited for: what is sent before they are connected comes again.
   auto table = s.setup;
@@ -794,7 +793,7 @@ void controller_state::go_on_if_all_are_back() {
   for (auto& stream : s.streams)
     if (!stream.ready) return;
   for (auto& process : s.processes)
-    if (!process.ready && !s.setup.workers[process.workers.front().value].gone) return;
+    if (!process.ready && !s.is_gone(process)) return;
   restoring = false;
   spdlog::info("scan {}: goes on", to_string(s.setup.head.scan));
   move_unmoved();
@@ -808,8 +807,7 @@ void controller_state::take(const unreachable& m) {
   auto& s = *current;
   for (process_index p = 0; p < s.processes.size(); ++p) {
     auto life = s.processes[p].life;
-    if ((life != m.from && life != m.to) || s.setup.workers[s.processes[p].workers.front().value].gone)
-      continue;
+    if ((life != m.from && life != m.to) || s.is_gone(s.processes[p])) continue;
     auto other = life == m.from ? m.to : m.from;
     bool takes_part = s.reducer_life == other;
     for (auto& stream : s.streams) takes_part = takes_part || stream.life == other;

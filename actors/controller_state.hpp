@@ -33,6 +33,8 @@ namespace dtranspose {
 constexpr auto close_timeout = std::chrono::minutes(10);
 /// How long an actor may take to say how it is.
 constexpr auto status_timeout = std::chrono::seconds(1);
+/// How often it is looked who is away for too long.
+constexpr auto look_interval = std::chrono::milliseconds(200);
 
 /// What the controller knows of one scan.
 struct scan {
@@ -86,6 +88,8 @@ struct scan {
       : setup(std::move(setup)), map(map), bindings(map), fates(map->events()) {}
 
   message_head head() const { return setup.head; }
+  /// Its workers all go together.
+  bool is_gone(const process& p) const { return setup.workers[p.workers.front().value].gone; }
 
   arm setup;        ///< as everybody gets it, but for the fields of single receivers
   std::string body; ///< of the request
@@ -255,7 +259,6 @@ struct controller_state {
   void take(const unreachable& m);
   void bury_context(stream_index stream);
   void bury_stream(stream_index stream, const std::string& cause);
-  std::string waits_for() const;
 
   // -- its own journal
   enum class record_kind : std::uint8_t {

@@ -424,8 +424,6 @@ struct reducer_state {
         if (!journal_trouble.empty()) spdlog::info("reducer: its journal can be written again");
         journal_trouble.clear();
         unsynced = 0;
-      } catch (const journal_full& e) {
-        return no_room(e.what());
       } catch (const std::exception& e) {
         return no_room(e.what());
       }

@@ -6,12 +6,11 @@
 #include <caf/typed_response_promise.hpp>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <deque>
 #include <optional>
 
 #include "actors/conduct.hpp"
 #include "actors/messages.hpp"
+#include "actors/unaccepted.hpp"
 #include "analysis/registry.hpp"
 #include "model/error.hpp"
 
@@ -84,8 +83,7 @@ struct worker_state {
       return make_error(ec::bad_analysis, fmt::format("worker {}: unknown exception", options.name));
     }
     setup = m;
-    sequence = accepted_sequence = 0;
-    kept.clear();
+    kept.start_anew();
     out = {};
     last_answer.reset();
     tick_granted = false;
@@ -100,7 +98,7 @@ struct worker_state {
   void let_go() {
     host.reset();
     code.reset();
-    kept.clear();
+    kept.forget();
     out = {};
     last_answer.reset();
   }
@@ -159,31 +157,28 @@ struct worker_state {
     if (last_answer) return *last_answer;
     auto complaint = host->finish(out);
     send_results();
-    last_answer = finished_worker{setup.worker, sequence, std::move(complaint)};
+    last_answer = finished_worker{setup.worker, kept.next(), std::move(complaint)};
     return *last_answer;
   }
 
   void send_results() {
     if (out.nothing()) return;
     message_head head{setup.head.scan, setup.head.gen, options.life};
-    kept.push_back(
-        caf::make_message(results{head, setup.worker, sequence++, setup.version, std::exchange(out, {})}));
-    if (reducer) self->send(reducer, kept.back());
+    auto& message = kept.keep(
+        caf::make_message(results{head, setup.worker, kept.next(), setup.version, std::exchange(out, {})}));
+    if (reducer) self->send(reducer, message);
   }
 
   /// Results up to there need not be kept.
   void note(const accepted& m) {
-    if (!is_current(m.head)) return;
-    for (; accepted_sequence <= m.sequence && !kept.empty(); ++accepted_sequence) kept.pop_front();
+    if (is_current(m.head)) kept.accept(m.sequence);
   }
 
   /// The reducer was started again, or the connection to it was lost for a while.
   void send_again(const resend& m) {
     if (!is_current(m.head)) return;
     reducer = caf::actor_cast<caf::actor>(self->current_sender());
-    // What it has may not be on disk yet: only what it accepts need not be kept.
-    auto first = std::min<std::uint64_t>(m.next - std::min(m.next, accepted_sequence), kept.size());
-    for (auto i = first; i < kept.size(); ++i) self->send(reducer, kept[i]);
+    kept.for_each_from(m.next, [this](auto& message) { self->send(reducer, message); });
   }
 
   // -- peers --------------------------------------------------------------------------------------------
@@ -228,10 +223,9 @@ struct worker_state {
   /// What is on its way to the reducer.
   mapped_batch out;
   /// What the reducer has not accepted yet.
-  std::deque<caf::message> kept;
+  unaccepted kept;
   /// What it answered to `finish_worker`.
   std::optional<finished_worker> last_answer;
-  std::uint64_t sequence = 0, accepted_sequence = 0;
   std::uint64_t events_done = 0;
   bool tick_due = false;
   /// The controller gave the next event of this worker the tick.
