@@ -255,7 +255,7 @@ void stream_queue::resume(stream_position position, const arm_place& place) {
   base_ = assigned_entries_ = sent_ = std::min(position.value, entries_);
 }
 
-void stream_queue::know_events(std::vector<event_run> runs) {
+void stream_queue::know_events(const std::vector<event_run>& runs) {
   known_.clear();
   std::uint64_t first = 0;
   for (auto& run : runs) {

@@ -58,7 +58,7 @@ class stream_queue {
 
   /// The events of all its entries, where they are few runs: what comes is known to be of an event before
   /// that is assigned.
-  void know_events(std::vector<event_run> runs);
+  void know_events(const std::vector<event_run>& runs);
   bool knows_events() const { return !known_.empty(); }
 
   /// An entry out of a recording, whose event is assigned or known; dropped where there is one already.
