@@ -16,6 +16,7 @@
 #include "actors/unaccepted.hpp"
 #include "model/credit_window.hpp"
 #include "model/error.hpp"
+#include "model/seclusion.hpp"
 
 namespace dtranspose {
 
@@ -39,6 +40,7 @@ struct assembler_state {
         [this](const disarm& m) { end(m); },
         [this](const member_info& peer) { meet(peer); },
         [this](const departed& m) { forget_peer(m.life); },
+        [this](const trial& m) { take(m); },
         [this](const accepted& m) { note(m); },
         [this](const resend& m) { send_again(m); },
         [this](const renew& m) { start_anew(m.life); },
@@ -59,6 +61,8 @@ struct assembler_state {
       std::vector<std::size_t> all(local.size());
       std::iota(all.begin(), all.end(), std::size_t{0});
       return_credit(all);
+      asked.reset();
+      ask_leave();
       return armed{options.life, 0, true, last_dispatch};
     }
     if (!reducer) {
@@ -73,6 +77,8 @@ struct assembler_state {
     setup = m;
     joiner.emplace(m.streams, options.workers.size(), options.deliver_incomplete);
     local.clear();
+    secluded = {};
+    asked.reset();
     windows.assign(options.workers.size(), credit_window(options.memory / options.workers.size()));
     busy.assign(options.workers.size(), 0);
     next_sequence.clear();
@@ -110,8 +116,10 @@ struct assembler_state {
 
   void take(const dispatches& m) {
     // One that lies behind a hole comes again when the controller has asked where we stand.
-    if (!is_current(m.head) || m.previous != last_dispatch) return;
+    // A controller that is gone may have sent more than it had written down.
+    if (!is_current(m.head) || m.previous != last_dispatch || self->current_sender() != controller) return;
     last_dispatch = m.dispatch;
+    if (m.alone) secluded.seclude(m.dispatch);
     for (auto& run : m.runs)
       if (auto i = local.find(run.worker); i != local.end()) joiner->expect(i->second, run, m.dispatch);
     joiner->match();
@@ -148,6 +156,17 @@ struct assembler_state {
     windows[i->second].done(m.count, m.busy, m.bytes);
     busy[i->second] += m.busy;
     return_credit({i->second});
+    secluded.done(ready);
+    if (auto through = secluded.take_through())
+      self->send(controller, trial{head(), *through, trial::step::through});
+    hand_over();
+  }
+
+  /// Leave to process an event alone.
+  void take(const trial& m) {
+    if (!is_current(m.head) || m.step != trial::step::go) return;
+    secluded.allow(m.dispatch, ready);
+    hand_over();
   }
 
   // -- sending ------------------------------------------------------------------------------------------
@@ -156,12 +175,29 @@ struct assembler_state {
     for (std::size_t w = 0; w < options.workers.size(); ++w) {
       auto& batch = joiner->batch(w);
       if (batch.events.empty()) continue;
-      auto whole = std::make_shared<const joined_batch>(std::exchange(batch, {}));
-      self->send(options.workers[w], events{setup.head.scan, setup.head.gen, options.life, std::move(whole)});
+      secluded.add(w, std::exchange(batch, {}), ready);
     }
+    hand_over();
     pass_on_given_up();
     if (auto& list = joiner->handed_over_in_part(); !list.empty())
       self->send(controller, remarks{head(), with_indices(std::exchange(list, {}))});
+  }
+
+  void hand_over() {
+    for (auto& piece : ready) {
+      auto whole = std::make_shared<const joined_batch>(std::move(piece.batch));
+      self->send(options.workers[piece.worker],
+                 events{setup.head.scan, setup.head.gen, options.life, std::move(whole)});
+    }
+    ready.clear();
+    ask_leave();
+  }
+
+  void ask_leave() {
+    auto dispatch = secluded.asks();
+    if (!dispatch || dispatch == asked) return;
+    asked = dispatch;
+    self->send(controller, trial{head(), *dispatch, trial::step::ready});
   }
 
   std::vector<unmappable> with_indices(std::vector<unmappable> list) const {
@@ -241,6 +277,9 @@ struct assembler_state {
   /// The scan in hand; without a joiner it is not armed.
   arm setup;
   std::optional<event_joiner> joiner;
+  seclusion secluded;
+  std::vector<seclusion::piece> ready;
+  std::optional<dispatch_id> asked; ///< the controller was asked to let that one go
   /// Workers of this process: place here by index in the scan, and back.
   std::unordered_map<worker_index, std::size_t> local;
   std::vector<worker_index> indices;

@@ -39,6 +39,7 @@ caf::behavior controller_state::make_behavior() {
       [this](const stream_began& m) { take(m); },
       [this](const obituary& m) { take(m); },
       [this](const unreachable& m) { take(m); },
+      [this](const trial& m) { take(m); },
       [this](const member_info& m) { welcome(m); },
       [this](const departed& m) { miss(m.life); },
       [this](const set_sequence& m) { return start(m); },
@@ -319,7 +320,6 @@ void controller_state::take(const credit& m) {
     s.workers[w.index.value].busy = w.busy;
   }
   if (!m.workers.empty()) grant_tick(m.workers.front().index);
-  try_next();
   assign();
 }
 
@@ -334,7 +334,7 @@ void controller_state::grant_tick(worker_index worker) {
 void controller_state::take(const commits& m) {
   if (!is_current(m.head)) return;
   for (auto& ended : m.slots) current->fates.end(ended.slots, ended.how, ended.cause);
-  if (current->trial.unit) try_next();
+  if (current->trial.on) try_next();
   settle();
 }
 
@@ -405,9 +405,10 @@ void controller_state::send(assignment_batch& batch) {
 }
 
 void controller_state::send_dispatches(process_index place, dispatch_id dispatch,
-                                       std::vector<worker_run> runs) {
+                                       std::vector<worker_run> runs, bool alone) {
   auto& process = current->processes[place];
-  self->send(process.assembler, dispatches{current->head(), process.last_sent, dispatch, std::move(runs)});
+  self->send(process.assembler,
+             dispatches{current->head(), process.last_sent, dispatch, std::move(runs), alone});
   process.last_sent = dispatch;
 }
 

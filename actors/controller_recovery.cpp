@@ -239,26 +239,34 @@ bool controller_state::lapses(const given_run& g, event_number event) const {
 /// moves as usual.
 void controller_state::suspect(worker_index worker, std::vector<given_run>& runs) {
   auto& s = *current;
+  auto& trial = s.trial;
   auto single = one_by_one(runs);
-  std::optional<given_run> tried;
-  if (s.trial.to == worker) tried = std::exchange(s.trial.unit, std::nullopt);
+  // What moved to the worker overtakes what it had, as far as that was not joined: what it was not through
+  // with lies at the end in the order of events or in that of dispatches.
   auto unprocessed = std::min<std::uint64_t>(single.size(), s.bindings.in_hand(worker));
-  auto from = single.size() - unprocessed;
+  std::vector<dispatch_id> dispatches;
+  for (auto& unit : single) dispatches.push_back(unit.dispatch);
+  std::sort(dispatches.begin(), dispatches.end());
+  bool alone = trial.on && trial.going && s.process_of[trial.to.value] == s.process_of[worker.value];
   auto enough = std::max<std::uint32_t>(options.max_attempts, 2) - 1;
   std::vector<unmappable> failed;
   runs.clear();
   for (std::size_t i = 0; i < single.size(); ++i) {
     auto& run = single[i].run;
-    auto& attempts = s.attempts[{run.events.first, run.first_slot}];
-    if (tried && tried->run.events.first == run.events.first && tried->run.first_slot == run.first_slot) {
-      // It went before what else the worker had: nobody else is to blame.
-      ++attempts;
+    scan::unit unit{run.events.first, run.first_slot};
+    bool under_way = i + unprocessed >= single.size() ||
+                     (unprocessed > 0 && single[i].dispatch >= dispatches[single.size() - unprocessed]);
+    if (trial.on && trial.what == unit && trial.to == worker) {
+      if (!alone) {
+        s.suspects.emplace(unit, single[i]);
+        continue;
+      }
       failed.push_back({{run.events, run.first_slot, run.slots},
                         fate::failed,
-                        fmt::format("it ended {} processes, the last of them alone", attempts),
+                        fmt::format("it ended {} processes, the last of them alone", ++s.attempts[unit]),
                         worker});
-    } else if (!tried && i >= from && ++attempts >= enough) {
-      s.suspects.push_back(single[i]);
+    } else if (!alone && under_way && ++s.attempts[unit] >= enough) {
+      s.suspects.emplace(unit, single[i]);
     } else {
       runs.push_back(single[i]);
     }
@@ -266,50 +274,47 @@ void controller_state::suspect(worker_index worker, std::vector<given_run>& runs
   if (!failed.empty()) close_slots(std::move(failed));
 }
 
-/// Tries the next suspect, in a process that gets nothing new meanwhile. What it has may wait for frames that
-/// have no room before the suspect has ended, so it is not waited for.
+/// Tries the next suspect, in any process: there it is processed when nothing else is. The lowest goes first,
+/// as what lies behind it may have no room for its frames.
 void controller_state::try_next() {
   auto& s = *current;
   auto& trial = s.trial;
-  bool gone = s.workers.empty() || s.setup.workers[trial.to.value].gone;
-  // It goes before what else the worker has, and may be deferred: then it does not end, but is through.
-  if (trial.unit && !gone && s.workers[trial.to.value].processed < trial.through &&
-      s.fates.is_open(trial.unit->run.events.first, trial.unit->run.first_slot))
+  if (trial.on && !s.setup.workers[trial.to.value].gone &&
+      s.fates.is_open(trial.what.first, trial.what.second))
     return;
-  trial.unit.reset();
-  if (s.suspects.empty() || s.life.state() != scan_state::running) {
-    hold(trial.to, false);
-    return;
-  }
-  auto from = s.suspects.front().run.worker;
-  auto tags = tags_needed(from);
-  if (!trial.holds || gone || !fits(tags, s.bindings.tags_of(trial.to))) {
-    hold(trial.to, false);
+  trial.on = false;
+  while (!s.suspects.empty() && s.life.state() == scan_state::running) {
+    auto [what, unit] = *s.suspects.begin();
+    s.suspects.erase(s.suspects.begin());
+    if (!s.fates.is_open(what.first, what.second)) continue;
+    auto from = unit.run.worker;
+    auto tags = tags_needed(from);
     auto to = replacement(tags);
     if (!to) {
-      // They wait as others do whose tags nobody has.
-      s.waiting_for_workers.push_back(
-          {from, {s.suspects.begin(), s.suspects.end()}, tags, options.around.steady()});
-      s.suspects.clear();
-      return;
+      // It waits as others do whose tags nobody has.
+      s.waiting_for_workers.push_back({from, {unit}, tags, options.around.steady()});
+      continue;
     }
-    trial.to = *to;
-    hold(trial.to, true);
+    give(from, *to, {unit}, true);
+    trial = {true, what, *to, s.last_dispatch, false};
+    return;
   }
-  auto unit = s.suspects.front();
-  s.suspects.pop_front();
-  if (!s.fates.is_open(unit.run.events.first, unit.run.first_slot)) return try_next();
-  trial.unit = unit;
-  trial.unit->run.worker = trial.to;
-  trial.through = s.workers[trial.to.value].processed + 1;
-  give(from, trial.to, {unit});
 }
 
-void controller_state::hold(worker_index worker, bool on) {
+void controller_state::take(const trial& m) {
+  if (!is_current(m.head)) return;
   auto& s = *current;
-  if (s.trial.holds == on) return;
-  s.trial.holds = on;
-  for (auto other : s.processes[s.process_of[worker.value]].workers) s.bindings.hold(other, on);
+  bool is_on = s.trial.on && m.dispatch == s.trial.dispatch;
+  if (m.step == trial::step::ready) {
+    // One of a controller before this one is let go too.
+    if (is_on) s.trial.going = true;
+    self->send(caf::actor_cast<caf::actor>(self->current_sender()),
+               trial{s.head(), m.dispatch, trial::step::go});
+  } else if (is_on && m.step == trial::step::through) {
+    s.attempts.erase(s.trial.what);
+    s.trial.on = false;
+    try_next();
+  }
 }
 
 void controller_state::move_from(worker_index worker) {
@@ -384,7 +389,7 @@ void controller_state::move(worker_index from, std::vector<given_run> runs, cons
 }
 
 /// Under a dispatch of their own, which is written down before anybody hears of it.
-void controller_state::give(worker_index from, worker_index to, std::vector<given_run> runs) {
+void controller_state::give(worker_index from, worker_index to, std::vector<given_run> runs, bool alone) {
   auto& s = *current;
   auto place = s.process_of[to.value];
   auto dispatch = ++s.last_dispatch;
@@ -397,7 +402,7 @@ void controller_state::give(worker_index from, worker_index to, std::vector<give
   spdlog::info("scan {}: {} events of worker {} go to {}", to_string(s.setup.head.scan), events_in(runs),
                s.setup.workers[from.value].name, s.setup.workers[to.value].name);
   auto again = repeats_of(dispatch, place, moved);
-  send_dispatches(place, dispatch, std::move(moved));
+  send_dispatches(place, dispatch, std::move(moved), alone);
   post(std::move(again));
   for (std::uint16_t i = 0; i < s.streams.size() && s.life.stopping(); ++i)
     if (!s.streams[i].ready) bury_stream(stream_index(i), s.cause);
@@ -516,7 +521,7 @@ void controller_state::come_back(const member_info& m) {
   if (m.workers.empty() || !go_on()) return;
   for (process_index p = 0; p < s.processes.size(); ++p)
     if (s.processes[p].life == m.life) return take_process(p, m);
-  if (s.life.state() == scan_state::running && !s.life.stopping()) enlist_late(m);
+  enlist_late(m);
 }
 
 /// It is told all fences, folds what it had written down, and says what has ended.
@@ -541,6 +546,8 @@ void controller_state::take_reducer(const member_info& m) {
             go_on_if_all_are_back();
             if (s.life.state() == scan_state::draining && s.closing) return close();
             if (s.life.state() == scan_state::draining && s.keeping) return write_ledger();
+            for (auto& [life, member] : members)
+              if (!takes_part(life)) enlist_late(member);
             assign();
           },
           [this, number = scan_number, life = m.life](const caf::error& e) {
@@ -560,7 +567,7 @@ void controller_state::take_ingester(stream_index index, const member_info& m, c
   auto first = event_number(s.fates.first_open());
   auto again = arm_of(index);
   again.resume = true;
-  again.from = {stream_position(s.map->entries_before(index, first)), stream.place};
+  again.from = {stream_position(s.map->entries_before(index, first)), stream.place, first};
   self->request(ingester, options.arm_timeout, again)
       .then(
           [this, number = scan_number, index, first, life = m.life](const armed& a) {
@@ -580,7 +587,7 @@ void controller_state::take_ingester(stream_index index, const member_info& m, c
             if (a.known)
               tell_again(index, a.taken);
             else
-              tell_what_is_open(index, first);
+              tell_what_is_open(index, a.untold.empty() ? first : a.untold.front());
             self->send(stream.ingester, forget{current->head(), current->fates.all_ended()});
             if (current->life.stopping()) self->send(stream.ingester, halt{current->head(), current->cause});
             current->last_dispatch = std::max(current->last_dispatch, a.taken);
@@ -678,9 +685,17 @@ void controller_state::take_process(process_index place, const member_info& m) {
           });
 }
 
-/// A process with workers that was not there when the scan began.
+bool controller_state::takes_part(incarnation life) const {
+  auto& list = current->processes;
+  return std::any_of(list.begin(), list.end(), [&](auto& p) { return p.life == life; });
+}
+
+/// A process with workers that was not there when the scan began. Without a reducer it would wait for that:
+/// it is let in when the reducer is back.
 void controller_state::enlist_late(const member_info& m) {
   auto& s = *current;
+  if (m.workers.empty() || s.life.state() != scan_state::running || s.life.stopping() || !s.reducer_ready)
+    return;
   if (s.processes.size() >= 0xFFFF) return;
   auto place = static_cast<process_index>(s.processes.size());
   auto first = s.setup.workers.size();
@@ -701,7 +716,10 @@ void controller_state::arm_late(process_index place) {
   auto failed = [this, place, number = scan_number](const caf::error& e) {
     if (number != scan_number || !current->life.active()) return;
     spdlog::warn("a worker process does not get ready: {}", text_of(e));
+    auto life = current->processes[place].life;
     miss_process(place);
+    // It may as somebody else, unless it has said why not.
+    if (auto m = members.find(life); m != members.end() && !code_of(e)) self->send(m->second.member, renew{});
   };
   auto arm_assembler = [this, place, failed, number = scan_number] {
     self->request(current->processes[place].assembler, options.arm_timeout, current->setup)

@@ -123,15 +123,17 @@ struct scan {
   bool closes_under_way = false;
   std::vector<unmappable>
       to_close; ///< slots that the controller gives up, until the reducer has said that they ended
-  std::map<std::pair<event_number, slot_index>, std::uint32_t> attempts;
-  /// Events that were under way in several deaths without a word: tried one by one, in a process with nothing
-  /// else.
-  std::deque<given_run> suspects;
+  /// What a worker was given of an event.
+  using unit = std::pair<event_number, slot_index>;
+  std::map<unit, std::uint32_t> attempts; ///< processes that ended while it was under way
+  /// Those that were under way in several deaths without a word: tried one by one, alone in their process.
+  std::map<unit, given_run> suspects;
   struct {
+    bool on = false;
+    unit what;
     worker_index to;
-    bool holds = false;            ///< the process of `to` gets nothing new
-    std::uint64_t through = 0;     ///< what `to` has processed when it is through with it
-    std::optional<given_run> unit; ///< the one that is tried
+    dispatch_id dispatch;
+    bool going = false; ///< its process has nothing else under way, and may process it
   } trial;
   std::set<worker_index> explained; ///< workers of whom it is known which event ended them
   std::int64_t lacking_since = 0;   ///< the next event needs tags that no worker has
@@ -198,7 +200,8 @@ struct controller_state {
   void grant_tick(worker_index worker);
   void assign();
   void send(assignment_batch& batch);
-  void send_dispatches(process_index place, dispatch_id dispatch, std::vector<worker_run> runs);
+  void send_dispatches(process_index place, dispatch_id dispatch, std::vector<worker_run> runs,
+                       bool alone = false);
   void send_batch(stream_index stream, const scan::batch& batch);
   void post(scan::batch batch);
   void settle();
@@ -232,7 +235,6 @@ struct controller_state {
   void fence_process(process_index place);
   void move_unmoved();
   void try_next();
-  void hold(worker_index worker, bool on);
   void suspect(worker_index worker, std::vector<given_run>& runs);
   void move_from(worker_index worker);
   void move(worker_index from, std::vector<given_run> runs, const tag_set& tags);
@@ -248,6 +250,7 @@ struct controller_state {
   void tell_what_is_open(stream_index stream, event_number from);
   void tell_again(stream_index stream, dispatch_id taken);
   void take_process(process_index place, const member_info& m);
+  bool takes_part(incarnation life) const;
   void enlist_late(const member_info& m);
   void arm_late(process_index place);
   void let_in(process_index place, std::uint64_t credit);
@@ -256,6 +259,7 @@ struct controller_state {
   void come_back_if_missed();
   void ask_again();
   void take(const obituary& m);
+  void take(const trial& m);
   void take(const unreachable& m);
   void bury_context(stream_index stream);
   void bury_stream(stream_index stream, const std::string& cause);
@@ -297,7 +301,7 @@ struct controller_state {
   void replay_context(scan::context context);
   scan::batch repeats_of(dispatch_id dispatch, process_index place,
                          const std::vector<worker_run>& runs) const;
-  void give(worker_index from, worker_index to, std::vector<given_run> runs);
+  void give(worker_index from, worker_index to, std::vector<given_run> runs, bool alone = false);
 
   // -- what people ask
   progress report_progress() const;

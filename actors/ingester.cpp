@@ -85,6 +85,7 @@ struct ingester_state {
       if (w.gone) queue->drop_process(w.place);
     told_place.reset();
     tell_place();
+    if (untold) return armed{options.life, 0, false, {}, {setup.from.event}};
     return armed{options.life, 0, true, last_dispatch};
   }
 
@@ -100,6 +101,7 @@ struct ingester_state {
     queue.emplace(setup.entries, options.late_window, options.budget, options.startless);
     if (setup.resume) queue->resume(setup.from.first, setup.from.arm);
     last_dispatch = {};
+    untold = setup.resume;
     told_place.reset();
     news = {setup.entries, {}, {}};
     if (!following.empty()) queue->report_decided();
@@ -235,8 +237,10 @@ struct ingester_state {
 
   void take(const assignments& m) {
     // One that lies behind a hole comes again when the controller has asked where we stand.
-    if (!is_current(m.head) || m.previous != last_dispatch) return;
+    // A controller that is gone may have sent more than it had written down.
+    if (!is_current(m.head) || m.previous != last_dispatch || self->current_sender() != controller) return;
     last_dispatch = m.dispatch;
+    untold = false;
     for (auto place : m.gone) {
       queue->drop_process(place);
       if (place < processes.size()) processes[place].handle = nullptr;
@@ -527,6 +531,8 @@ struct ingester_state {
   std::vector<process> processes;
   /// The last message of assignments.
   dispatch_id last_dispatch;
+  /// It has taken a stream up, and does not know yet what is open.
+  bool untold = false;
   /// Where its arm lies, as far as the controller was told.
   std::optional<arm_place> told_place;
   std::optional<dump_writer> writer;

@@ -88,6 +88,7 @@ struct arm {
   struct stream_place {
     stream_position first; ///< entries before it are over
     arm_place arm;
+    event_number event; ///< that `first` belongs to, or the next one
   };
 
   message_head head;
@@ -110,6 +111,9 @@ struct armed {
   std::uint64_t credit = 0; ///< events that each worker of an assembler may be given to begin with
   bool known = false;       ///< with `resume`: it was armed for the scan already
   dispatch_id taken;        ///< with `resume`: the last `assignments` or `dispatches` that it has
+  /// With `resume`: an ingester that was armed by a controller which did not come to tell it what is open
+  /// from this event on.
+  std::vector<event_number> untold;
 };
 
 /// controller -> ingester: what to do with frames of a stretch of events. `previous` is the one before it to
@@ -134,6 +138,15 @@ struct dispatches {
   message_head head;
   dispatch_id previous, dispatch;
   std::vector<worker_run> runs;
+  bool alone = false; ///< one event, to be processed with nothing beside it in the process
+};
+
+/// An event that is processed alone. assembler -> controller: it could be now; it was. controller ->
+/// assembler: let it.
+struct trial {
+  message_head head;
+  dispatch_id dispatch;
+  enum class step : std::uint8_t { ready, go, through } step = step::ready;
 };
 
 /// ingester -> controller: where the arm lies that has begun, for who may have to take the stream up.
@@ -375,13 +388,14 @@ DTRANSPOSE_INSPECT(roster::entry, x.life, x.name, x.address, x.ingests, x.works,
 DTRANSPOSE_INSPECT(roster, x.members)
 DTRANSPOSE_INSPECT(departed, x.life)
 DTRANSPOSE_INSPECT(arm::worker_place, x.name, x.process, x.place, x.gone)
-DTRANSPOSE_INSPECT(arm::stream_place, x.first, x.arm)
+DTRANSPOSE_INSPECT(arm::stream_place, x.first, x.arm, x.event)
 DTRANSPOSE_INSPECT(arm, x.head, x.events, x.streams, x.workers, x.analysis, x.parameters, x.version, x.worker,
                    x.stream, x.entries, x.events_of_stream, x.resume, x.from)
-DTRANSPOSE_INSPECT(armed, x.from, x.credit, x.known, x.taken)
+DTRANSPOSE_INSPECT(armed, x.from, x.credit, x.known, x.taken, x.untold)
 DTRANSPOSE_INSPECT(assignments, x.head, x.previous, x.dispatch, x.runs, x.repeats, x.gone)
 DTRANSPOSE_INSPECT(taken, x.head, x.stream, x.dispatch)
-DTRANSPOSE_INSPECT(dispatches, x.head, x.previous, x.dispatch, x.runs)
+DTRANSPOSE_INSPECT(dispatches, x.head, x.previous, x.dispatch, x.runs, x.alone)
+DTRANSPOSE_INSPECT(trial, x.head, x.dispatch, x.step)
 DTRANSPOSE_INSPECT(stream_began, x.head, x.stream, x.arm)
 DTRANSPOSE_INSPECT(fence, x.head, x.workers)
 DTRANSPOSE_INSPECT(resend, x.head, x.next)
@@ -462,6 +476,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::obituary))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::renew))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::unreachable))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::trial))
 
   // Bare verbs; each but `tick` and `dial` is a request.
   CAF_ADD_ATOM(dtranspose, dtranspose, hello_atom, "hello")       // member -> member, version, system: the same back

@@ -102,7 +102,7 @@ void assigner::note_choice(std::uint32_t worker) {
 
 bool assigner::next(bound_event& out) {
   waits_for_.reset();
-  lacking_ = nullptr;
+  lacking_.reset();
   if (done()) return false;
   auto& part = map_->parts()[map_->sequence()[instance_]];
   // Bindings made here stay when credit is missing further on: the event is tried again with them.
@@ -140,7 +140,7 @@ bool assigner::everyone_has_credit(const map_part& part) {
           if (!vw.everyone) return true;
           auto& members = pools_[vw.tags].members;
           if (members.empty() && pools_[vw.tags].had_members) {
-            lacking_ = &map_->tag_sets()[vw.tags];
+            lacking_ = vw.tags;
             return false;
           }
           for (auto member : members)
@@ -158,7 +158,7 @@ bool assigner::everyone_has_credit(const map_part& part) {
 bool assigner::bind(std::uint32_t constraint, std::uint32_t tags) {
   auto worker = replaying_ ? replayed_choice() : take_turn(pools_[tags]);
   if (worker == unbound) {
-    if (pools_[tags].members.empty()) lacking_ = &map_->tag_sets()[tags];
+    if (pools_[tags].members.empty()) lacking_ = tags;
     return false;
   }
   note_choice(worker);

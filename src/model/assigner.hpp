@@ -84,10 +84,10 @@ class assigner {
   }
 
   /// Tags that the next event needs and no worker has; null when there is no such event.
-  const tag_set* lacking() const { return lacking_; }
+  const tag_set* lacking() const {
+    return lacking_ && pools_[*lacking_].members.empty() ? &map_->tag_sets()[*lacking_] : nullptr;
+  }
   const tag_set& tags_of(worker_index worker) const { return workers_[worker.value].tags; }
-  /// The worker gets nothing new for now.
-  void hold(worker_index worker, bool on) { workers_[worker.value].held = on; }
   /// How many events the worker has that it is not through with.
   std::uint64_t in_hand(worker_index worker) const { return workers_[worker.value].in_hand(); }
 
@@ -112,8 +112,8 @@ class assigner {
     std::uint64_t processed = 0;
     std::uint32_t target = 0; ///< place in the event being bound, valid for `event_stamp`
     std::uint64_t event_stamp = 0;
-    bool gone = false, held = false;
-    bool has_credit() const { return given < granted && !gone && !held; }
+    bool gone = false;
+    bool has_credit() const { return given < granted && !gone; }
     std::uint64_t in_hand() const { return given - std::min(given, processed); }
   };
 
@@ -150,7 +150,7 @@ class assigner {
   std::uint64_t in_part_ = 0;              ///< event within the part
   std::uint64_t next_event_ = 0;
   std::optional<worker_index> waits_for_;
-  const tag_set* lacking_ = nullptr;
+  std::optional<std::uint32_t> lacking_; ///< tag set
   std::vector<binding_run> choices_;
   std::deque<binding_run> replayed_; ///< choices still to be made again
   bool replaying_ = false;

@@ -32,6 +32,7 @@ namespace {
 constexpr std::size_t stream_count = 3;
 const std::string names[stream_count] = {"stream1", "stream2", "stream3"};
 constexpr std::uint64_t frame_cost = 400; ///< more than any of ours counts against budgets
+constexpr auto stop_timeout = std::chrono::seconds(3);
 
 /// A broken promise, or a harness that is at its end.
 struct violation : std::runtime_error {
@@ -392,7 +393,7 @@ class run {
         o.analysis = DTRANSPOSE_SIMULATION_PLUGIN;
         o.parameters = {{"mode", std::to_string(static_cast<int>(mode_))}};
         o.arm_timeout = 2s;
-        o.stop_timeout = 3s;
+        o.stop_timeout = stop_timeout;
         o.return_timeout = 30s;
         // Killed at random, some events take several workers with them.
         o.max_attempts = blames_events() ? 3 : 1000;
@@ -505,6 +506,7 @@ class run {
       return;
     case fault_kind::stop:
       stopped_ = true;
+      stopped_at_ = cluster_.now;
       if (places_[0].now) caf::anon_send(places_[0].now->controller, stop_atom::value);
       return;
     }
@@ -699,6 +701,8 @@ class run {
   }
 
   void check_nothing_left(const progress& now) {
+    bool gave_up =
+        stopped_ && draining_since_ >= stopped_at_ + std::chrono::nanoseconds(stop_timeout).count();
     for (auto& p : places_) {
       if (!can_ask(p)) continue;
       auto look = [&](const caf::actor& actor, const std::string& who,
@@ -710,7 +714,8 @@ class run {
                 fmt::format("all events have ended, and {} still has {} {}", who, number(*report, key), key) +
                 describe());
       };
-      look(p.now->info.assembler, p.name, {"open_events", "open_bytes"});
+      // What was given up as a stop took too long is kept until everybody is disarmed.
+      if (!gave_up) look(p.now->info.assembler, p.name, {"open_events", "open_bytes"});
       // After a stop that took too long the reducer folds nothing more, and accepts nothing.
       if (now.trouble.empty()) look(p.now->info.assembler, p.name, {"unaccepted_closes"});
       for (auto& w : p.now->info.workers) {
@@ -1004,7 +1009,7 @@ class run {
   std::int64_t fsync_ = 0;
   std::string scan_;
   std::uint64_t steps_ = 0, progress_steps_ = 0, budget_looks_ = 0;
-  std::int64_t quiet_since_ = 0, draining_since_ = 0;
+  std::int64_t quiet_since_ = 0, draining_since_ = 0, stopped_at_ = 0;
   bool idle_ = false, hold_finish_ = true, stopped_ = false, forgotten_ = false, any_ingester_died_ = false;
   std::optional<progress> last_;
   std::optional<std::string> kept_ledger_;
