@@ -681,8 +681,14 @@ class run {
       return false;
     }
     if (draining_since_ == 0) draining_since_ = cluster_.now;
-    if (cluster_.now - draining_since_ < 1'000'000'000 || !appointments_.empty() || !everybody_is_connected())
+    // Who was cut off is told what it missed when it has been introduced.
+    if (!appointments_.empty() || !everybody_is_connected()) {
+      connected_since_ = 0;
       return false;
+    }
+    if (connected_since_ == 0) connected_since_ = cluster_.now;
+    constexpr std::int64_t second = 1'000'000'000;
+    if (cluster_.now - draining_since_ < second || cluster_.now - connected_since_ < second) return false;
     hold_finish_ = false;
     check_nothing_left(*p);
     return true;
@@ -1009,7 +1015,7 @@ class run {
   std::int64_t fsync_ = 0;
   std::string scan_;
   std::uint64_t steps_ = 0, progress_steps_ = 0, budget_looks_ = 0;
-  std::int64_t quiet_since_ = 0, draining_since_ = 0, stopped_at_ = 0;
+  std::int64_t quiet_since_ = 0, draining_since_ = 0, connected_since_ = 0, stopped_at_ = 0;
   bool idle_ = false, hold_finish_ = true, stopped_ = false, forgotten_ = false, any_ingester_died_ = false;
   std::optional<progress> last_;
   std::optional<std::string> kept_ledger_;
