@@ -89,16 +89,22 @@ void controller_state::look_at_time() {
     }
   if (s.life.state() != scan_state::running) return;
   std::vector<unmappable> failed;
+  auto give_up = [&](const given_run& g, const tag_set& tags) {
+    failed.push_back(
+        {{g.run.events, g.run.first_slot, g.run.slots},
+         fate::failed,
+         fmt::format("its worker is gone, and none with the tags {{{}}} has come", fmt::join(tags, ", ")),
+         g.run.worker});
+  };
   std::erase_if(s.waiting_for_workers, [&](auto& parked) {
     if (!overdue(parked.since)) return false;
-    for (auto& g : parked.runs)
-      failed.push_back({{g.run.events, g.run.first_slot, g.run.slots},
-                        fate::failed,
-                        fmt::format("its worker is gone, and none with the tags {{{}}} has come",
-                                    fmt::join(parked.tags, ", ")),
-                        g.run.worker});
+    for (auto& g : parked.runs) give_up(g, parked.tags);
     return true;
   });
+  if (overdue(s.untried_since)) {
+    for (auto& [what, g] : std::exchange(s.suspects, {})) give_up(g, tags_needed(g.run.worker));
+    s.untried_since = 0;
+  }
   if (!failed.empty()) close_slots(std::move(failed));
   // Only known while events are bound.
   auto lacking = s.reducer_ready && !restoring ? s.bindings.lacking() : nullptr;
@@ -244,9 +250,10 @@ void controller_state::suspect(worker_index worker, std::vector<given_run>& runs
   // What moved to the worker overtakes what it had, as far as that was not joined: what it was not through
   // with lies at the end in the order of events or in that of dispatches.
   auto unprocessed = std::min<std::uint64_t>(single.size(), s.bindings.in_hand(worker));
-  std::vector<dispatch_id> dispatches;
-  for (auto& unit : single) dispatches.push_back(unit.dispatch);
-  std::sort(dispatches.begin(), dispatches.end());
+  auto given_at = [](const given_run& g) { return std::pair(g.dispatch, g.run.events.first); };
+  std::vector<std::pair<dispatch_id, event_number>> as_given;
+  for (auto& unit : single) as_given.push_back(given_at(unit));
+  std::sort(as_given.begin(), as_given.end());
   bool alone = trial.on && trial.going && s.process_of[trial.to.value] == s.process_of[worker.value];
   auto enough = std::max<std::uint32_t>(options.max_attempts, 2) - 1;
   std::vector<unmappable> failed;
@@ -255,7 +262,7 @@ void controller_state::suspect(worker_index worker, std::vector<given_run>& runs
     auto& run = single[i].run;
     scan::unit unit{run.events.first, run.first_slot};
     bool under_way = i + unprocessed >= single.size() ||
-                     (unprocessed > 0 && single[i].dispatch >= dispatches[single.size() - unprocessed]);
+                     (unprocessed > 0 && given_at(single[i]) >= as_given[single.size() - unprocessed]);
     if (trial.on && trial.what == unit && trial.to == worker) {
       if (!alone) {
         s.suspects.emplace(unit, single[i]);
@@ -283,22 +290,22 @@ void controller_state::try_next() {
       s.fates.is_open(trial.what.first, trial.what.second))
     return;
   trial.on = false;
-  while (!s.suspects.empty() && s.life.state() == scan_state::running) {
-    auto [what, unit] = *s.suspects.begin();
-    s.suspects.erase(s.suspects.begin());
-    if (!s.fates.is_open(what.first, what.second)) continue;
-    auto from = unit.run.worker;
-    auto tags = tags_needed(from);
-    auto to = replacement(tags);
-    if (!to) {
-      // It waits as others do whose tags nobody has.
-      s.waiting_for_workers.push_back({from, {unit}, tags, options.around.steady()});
-      continue;
-    }
-    give(from, *to, {unit}, true);
+  if (s.life.state() != scan_state::running) return;
+  std::erase_if(s.suspects, [&](auto& x) { return !s.fates.is_open(x.first.first, x.first.second); });
+  for (auto i = s.suspects.begin(); i != s.suspects.end(); ++i) {
+    auto [what, unit] = *i;
+    auto to = replacement(tags_needed(unit.run.worker));
+    if (!to) continue; // it waits for a worker to join
+    s.suspects.erase(i);
+    s.untried_since = 0;
+    give(unit.run.worker, *to, {unit}, true);
     trial = {true, what, *to, s.last_dispatch, false};
     return;
   }
+  if (s.suspects.empty())
+    s.untried_since = 0;
+  else if (s.untried_since == 0)
+    s.untried_since = options.around.steady();
 }
 
 void controller_state::take(const trial& m) {

@@ -128,6 +128,7 @@ struct scan {
   std::map<unit, std::uint32_t> attempts; ///< processes that ended while it was under way
   /// Those that were under way in several deaths without a word: tried one by one, alone in their process.
   std::map<unit, given_run> suspects;
+  std::int64_t untried_since = 0; ///< nobody is there who has the tags for any of them
   struct {
     bool on = false;
     unit what;

@@ -138,12 +138,15 @@ class controller : public testing::Test {
   std::map<std::uint32_t, std::vector<std::uint64_t>> given() {
     std::map<std::uint32_t, std::vector<std::uint64_t>> list;
     for (auto assembler : {&assembler1, &assembler2, &assembler3})
-      for (auto& m : assembler->all<dispatches>())
+      for (auto& m : assembler->all<dispatches>()) {
+        if (m.alone) last_alone = m.dispatch;
         for (auto& run : m.runs)
           for (std::uint32_t i = 0; i < run.events.count; ++i)
             list[run.worker.value].push_back(run.events.at(i).value);
+      }
     return list;
   }
+  dispatch_id last_alone; ///< among what was given
   static std::size_t events_in(const std::map<std::uint32_t, std::vector<std::uint64_t>>& given) {
     return std::accumulate(given.begin(), given.end(), std::size_t{0},
                            [](auto n, auto& x) { return n + x.second.size(); });
@@ -1107,6 +1110,9 @@ TEST_F(controller, an_event_that_ends_its_workers_without_a_word_is_tried_alone_
   EXPECT_FALSE(given_to.contains(had[2][2])) << "one at a time";
   EXPECT_THAT(reducer.all<give_up>(), IsEmpty()) << "once is no proof";
   ASSERT_LT(given_to[suspect], 2u);
+  auto tried = last_alone;
+  user.send(actor, trial{head, tried});
+  ASSERT_THAT(user.all<trial>(), SizeIs(1));
   lose(20);
   let_fence();
   auto request = reducer.take_letter<give_up>();
@@ -1115,6 +1121,36 @@ TEST_F(controller, an_event_that_ends_its_workers_without_a_word_is_tried_alone_
   EXPECT_THAT(events_of(slots), ElementsAre(suspect));
   EXPECT_EQ(slots[0].how, fate::failed);
   EXPECT_THAT(slots[0].cause, HasSubstr("2 processes"));
+}
+
+TEST_F(controller, a_suspect_that_was_not_alone_yet_is_not_to_blame) {
+  max_attempts = 2;
+  build();
+  auto head = begin(simple_map(9), 3);
+  auto had = given();
+  let_in_third(3);
+  given();
+  grant(head, 0, 3, 3);
+  grant(head, 1, 3, 3);
+  grant(head, 2, 3, 1);
+  lose(21);
+  let_fence();
+  given();
+  lose(20);
+  let_fence();
+  EXPECT_THAT(reducer.all<give_up>(), IsEmpty()) << "its process ended before it could be processed";
+  std::set<std::uint64_t> again;
+  auto note = [&] {
+    for (auto& [worker, events] : given()) again.insert(events.begin(), events.end());
+  };
+  note();
+  // What had moved with it is a suspect too now, and lower.
+  EXPECT_THAT(again,
+              testing::AllOf(testing::Contains(had[2][0]), testing::Not(testing::Contains(had[2][1]))));
+  user.send(actor, trial{head, last_alone});
+  user.send(actor, trial{head, last_alone, trial::step::through});
+  note();
+  EXPECT_THAT(again, testing::Contains(had[2][1])) << "it is tried elsewhere";
 }
 
 TEST_F(controller, a_suspect_that_is_none_goes_on) {
@@ -1127,7 +1163,6 @@ TEST_F(controller, a_suspect_that_is_none_goes_on) {
   lose(21);
   let_fence();
   std::set<std::uint64_t> seen;
-  std::uint64_t through[2] = {3, 3};
   for (int i = 0; i < 3; ++i) {
     auto next = given();
     ASSERT_THAT(next, SizeIs(1)) << "one at a time";
@@ -1135,7 +1170,15 @@ TEST_F(controller, a_suspect_that_is_none_goes_on) {
     ASSERT_THAT(events, SizeIs(1));
     seen.insert(events[0]);
     ASSERT_LT(worker, 2u);
-    grant(head, worker, 9, ++through[worker]);
+    auto tried = last_alone;
+    user.send(actor, trial{head, tried});
+    auto leave = user.all<trial>();
+    ASSERT_THAT(leave, SizeIs(1));
+    EXPECT_EQ(leave[0].step, trial::step::go);
+    EXPECT_EQ(leave[0].dispatch, tried);
+    user.send(actor, trial{head, dispatch_id(tried.value + 100), trial::step::through});
+    EXPECT_EQ(events_in(given()), 0u) << "that was another one";
+    user.send(actor, trial{head, tried, trial::step::through});
   }
   EXPECT_EQ(seen, std::set<std::uint64_t>(had[2].begin(), had[2].end()));
   commit(head, 0, 9);

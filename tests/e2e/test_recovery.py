@@ -205,8 +205,7 @@ WAYS = {  # how it ends, what the processes end by, how many, what the ledger sa
 }
 
 
-# An event that ends processes without a word may still take neighbours with it: that one is not in the normal run.
-@pytest.mark.parametrize("how", [pytest.param(how, marks=pytest.mark.long) if how == "kill" else how for how in WAYS])
+@pytest.mark.parametrize("how", WAYS)
 def test_an_event_that_ends_its_process(cluster, crashing_object, how):
     status, deaths, text = WAYS[how]
     scan = Undertaking(cluster, "crashing", frames=1000, plugin=crashing_object,
