@@ -422,6 +422,7 @@ class configuration_reader {
     file.table("output", [this](section& in) { read_output(in); });
     file.table("recording", [this](section& in) { read_recording(in); });
     file.tables("simulate", [this](section& in) { read_simulate(in); });
+    file.take("plan"); // read by the planner alone
     file.finish();
     settle_leaders(file);
     if (result_.controller.journal.empty()) result_.controller.journal = result_.reducer.journal;

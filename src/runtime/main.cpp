@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "planning/run_plan.hpp"
 #include "runtime/allocator.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/version.hpp"
@@ -96,6 +97,20 @@ CLI::App* add_simulate(CLI::App& app, simulate_command& c) {
   return sub;
 }
 
+CLI::App* add_plan(CLI::App& app, plan_request& p) {
+  auto sub =
+      app.add_subcommand("plan", "will it keep up, what is the bottleneck, how many workers does it take?");
+  sub->add_option("config", p.config, "configuration file with a section [plan]")
+      ->required()
+      ->check(CLI::ExistingFile);
+  sub->add_option("--stall", p.stall, "seconds of standstill that are to be covered; 0: not asked")
+      ->capture_default_str();
+  sub->add_option("--simulate", p.simulate, "check the answer by a simulation of so many seconds");
+  sub->add_option("--headroom", p.headroom, "highest use that is planned for, up to 1; 0: as the file says");
+  sub->add_flag("--json", p.json, "print the answer as one JSON object");
+  return sub;
+}
+
 void log_to_standard_error() {
   auto logger = spdlog::stderr_color_mt("dtranspose");
   logger->set_pattern("%H:%M:%S.%e %^%l%$ %v");
@@ -112,6 +127,7 @@ int run(int argc, char** argv) {
   simulate_command simulate;
   inspect_command inspect;
   std::string checked;
+  plan_request plan;
   bool check_json = false, analyses_json = false;
   add_roles(app, roles);
   auto replaying = add_replay(app, replay);
@@ -122,7 +138,9 @@ int run(int argc, char** argv) {
   checking->add_flag("--json", check_json, "print the summary as one JSON object");
   auto listing = app.add_subcommand("analyses", "what analyses there are, with their parameters and results");
   listing->add_flag("--json", analyses_json, "print them as one JSON object");
+  auto planning = add_plan(app, plan);
   CLI11_PARSE(app, argc, argv);
+  if (*planning) return run_plan(plan);
   if (*replaying) return run_replay(replay);
   if (*simulating) return run_simulate(simulate);
   if (*inspecting) return run_inspect(inspect);
