@@ -33,12 +33,13 @@ std::uint64_t receive(void* socket, zmq_msg_t& part) {
 
 } // namespace
 
-pull_rate bare_pull(const std::string& url, std::uint64_t messages, double warm_up, int timeout_ms) {
+pull_rate bare_pull(const std::vector<std::string>& urls, std::uint64_t messages, double warm_up,
+                    int timeout_ms) {
   using clock = std::chrono::steady_clock;
   std::unique_ptr<void, end_context> context(zmq_ctx_new());
   std::unique_ptr<void, close_socket> socket(zmq_socket(context.get(), ZMQ_PULL));
   check(zmq_setsockopt(socket.get(), ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms), "time-out");
-  check(zmq_connect(socket.get(), url.c_str()), url.c_str());
+  for (auto& url : urls) check(zmq_connect(socket.get(), url.c_str()), url.c_str());
   zmq_msg_t part;
   zmq_msg_init(&part);
   auto warm = static_cast<std::uint64_t>(static_cast<double>(messages) * warm_up);

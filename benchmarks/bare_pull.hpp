@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace dtranspose::benchmarks {
 
@@ -12,10 +13,10 @@ struct pull_rate {
   double bytes_per_second = 0; ///< payload
 };
 
-/// Receives `messages` multipart messages from the PUSH sender at `url`, to which it connects, and
+/// Receives `messages` multipart messages from the PUSH senders at `urls`, to which it connects, and
 /// measures from the end of the first `warm_up` part of them (0..1) to the last. Throws
 /// `std::runtime_error` when a call of libzmq fails, or when nothing comes for `timeout_ms`.
-pull_rate bare_pull(const std::string& url, std::uint64_t messages, double warm_up = 0.1,
+pull_rate bare_pull(const std::vector<std::string>& urls, std::uint64_t messages, double warm_up = 0.1,
                     int timeout_ms = 30'000);
 
 } // namespace dtranspose::benchmarks

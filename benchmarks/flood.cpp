@@ -3,12 +3,17 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <iostream>
+#include <memory>
 #include <stdexcept>
 #include <string_view>
 #include <vector>
 
 #include <zmq.h>
+
+#include "instrument/pace.hpp"
+#include "instrument/sent_ns.hpp"
 
 namespace dtranspose::benchmarks {
 
@@ -25,11 +30,15 @@ class image_header {
       : middle_(R"(,"shape":[)" + std::to_string(size) +
                 R"(],"type":"uint8","compression":"none","msg_number":)") {}
 
-  std::string_view write(std::uint64_t frame) {
+  std::string_view write(std::uint64_t frame, bool stamped) {
     text_ = R"({"htype":"image","frame":)";
     append(frame);
     text_ += middle_;
     append(frame + 1);
+    if (stamped) {
+      text_ += R"(,"sent_ns":)";
+      append(static_cast<std::uint64_t>(realtime_ns()));
+    }
     text_ += '}';
     return text_;
   }
@@ -43,20 +52,20 @@ class image_header {
   std::string middle_, text_;
 };
 
-/// A PUSH socket and its context; closing waits for what was sent.
+struct end_context {
+  void operator()(void* context) const { zmq_ctx_term(context); }
+};
+
+/// A PUSH socket.
 class push {
  public:
-  explicit push(const flood_options& options)
-      : context_(zmq_ctx_new()), socket_(zmq_socket(context_, ZMQ_PUSH)) {
+  push(void* context, const flood_options& options) : socket_(zmq_socket(context, ZMQ_PUSH)) {
     if (options.connect)
       check(zmq_connect(socket_, options.url.c_str()), options.url.c_str());
     else
       check(zmq_bind(socket_, options.url.c_str()), options.url.c_str());
   }
-  ~push() {
-    zmq_close(socket_);
-    zmq_ctx_term(context_);
-  }
+  ~push() { zmq_close(socket_); }
   push(const push&) = delete;
   push& operator=(const push&) = delete;
 
@@ -81,7 +90,6 @@ class push {
   }
 
  private:
-  void* context_;
   void* socket_;
 };
 
@@ -107,6 +115,10 @@ flood_options parse(int argc, char** argv) {
       options.size = number_of(next());
     else if (key == "--frames")
       options.frames = number_of(next());
+    else if (key == "--rate")
+      options.rate = std::stod(std::string(next()));
+    else if (key == "--streams")
+      options.streams = number_of(next());
     else if (key == "--connect")
       options.connect = true;
     else if (key == "--wait")
@@ -122,18 +134,30 @@ flood_options parse(int argc, char** argv) {
 
 void flood(const flood_options& options) {
   std::vector<char> pixels(options.size, 1);
-  push socket(options);
-  std::cout << "ready " << socket.address() << std::endl;
+  // Its end waits for what was sent.
+  std::unique_ptr<void, end_context> context(zmq_ctx_new());
+  std::deque<push> sockets;
+  for (std::size_t i = 0; i < options.streams; ++i) sockets.emplace_back(context.get(), options);
+  std::cout << "ready";
+  for (auto& socket : sockets) std::cout << " " << socket.address();
+  std::cout << std::endl;
   if (std::string line; options.wait && !std::getline(std::cin, line))
     throw std::runtime_error("standard input ended before the start");
   image_header header(options.size);
-  socket.send_text(R"({"htype":"header","filename":"","msg_number":0})", 0);
+  for (auto& socket : sockets) socket.send_text(R"({"htype":"header","filename":"","msg_number":0})", 0);
+  pace due(options.rate);
   for (std::uint64_t frame = 0; frame < options.frames; ++frame) {
-    socket.send_text(header.write(frame), ZMQ_SNDMORE);
-    socket.send_pixels(pixels);
+    due.wait(frame, {});
+    for (auto& socket : sockets) {
+      socket.send_text(header.write(frame, options.rate > 0), ZMQ_SNDMORE);
+      socket.send_pixels(pixels);
+    }
   }
   auto number = std::to_string(options.frames + 1);
-  socket.send_text(R"({"htype":"series_end","msg_number":)" + number + "}", 0);
+  for (auto& socket : sockets) socket.send_text(R"({"htype":"series_end","msg_number":)" + number + "}", 0);
+  // The pixels are not copied: they stay until the last of them has left.
+  sockets.clear();
+  context.reset();
 }
 
 int flood_main(int argc, char** argv) {

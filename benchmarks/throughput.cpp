@@ -1,6 +1,9 @@
-// How close does the whole pipeline in one process come to bare libzmq? One sender, in a process of its own,
-// sends the same messages by turns to (a) a bare PULL socket, (b) the pipeline with a worker that returns
-// nothing, (c) the pipeline with a worker that returns a small map for every event. One constraint per event.
+// How close does the whole pipeline come to bare libzmq? A sender, in a process of its own, sends the same
+// messages by turns to a bare reader and to the pipeline, with a worker that returns nothing and one that
+// returns a small map for every event. One constraint per event.
+//   (no option)    the pipeline in this process, beside a bare PULL socket
+//   --processes    a process for each role, beside a bare forwarder between sender and reader: two hops
+//   --streams N    N streams, beside one stream; bare libzmq the same
 // Rates are of the steady state: the first tenth of every run is not counted.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -9,16 +12,16 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "actors/messages.hpp"
 #include "bare_pull.hpp"
-#include "child_process.hpp"
-#include "instrument/fitting_map.hpp"
+#include "figures.hpp"
+#include "pipeline.hpp"
 #include "runtime/allocator.hpp"
-#include "runtime/inquiry.hpp"
-#include "runtime/node.hpp"
+#include "sender.hpp"
 
 namespace {
 
@@ -27,71 +30,75 @@ using namespace dtranspose::benchmarks;
 using steady = std::chrono::steady_clock;
 
 constexpr double warm_up = 0.1;
+constexpr std::size_t bytes_beside_streams = 128 << 10;
+/// Many streams take longer to come up to speed.
+constexpr double longer_beside_streams = 4;
 
 struct workload {
   std::size_t size;     ///< bytes of pixels
-  std::uint64_t frames; ///< of one run: a second or so
+  std::uint64_t frames; ///< of one run, of all streams together: a second or so
 };
 
 constexpr workload workloads[] = {
     {2 << 10, 400'000}, {32 << 10, 80'000}, {128 << 10, 25'000}, {512 << 10, 8'000}, {2 << 20, 2'000}};
 
-struct summary {
-  double least, median, most;
+struct options {
+  int runs = 5;
+  std::uint32_t workers = 2;
+  std::size_t streams = 1;
+  bool processes = false, journal = false;
+  double scale = 1;
+  std::vector<std::size_t> sizes;
+  std::string json_file;
 };
 
-summary summarise(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return {v.front(), v[v.size() / 2], v.back()};
+/// Sends the frames of the workload, an equal share in each stream.
+sender start_sender(const workload& w, std::size_t streams) {
+  return sender({.size = w.size, .frames = w.frames / streams, .streams = streams});
 }
 
-/// The sender; it listens before this returns, and sends when it is told to.
-std::unique_ptr<child_process> start_sender(const workload& w, std::string& url) {
-  auto sender = std::make_unique<child_process>(
-      std::vector<std::string>{"bare_sender", "--url", "tcp://127.0.0.1:*", "--size", std::to_string(w.size),
-                               "--frames", std::to_string(w.frames), "--wait"});
-  auto line = sender->read_line();
-  if (!line.starts_with("ready ")) throw std::runtime_error("the sender does not listen: " + line);
-  url = line.substr(6);
-  return sender;
+/// With the start and the end of every stream.
+std::uint64_t messages_of(const workload& w, std::size_t streams) {
+  return (w.frames / streams + 2) * streams;
 }
 
-double bare_rate(const workload& w) {
-  std::string url;
-  auto sender = start_sender(w, url);
-  sender->write_line("go");
-  auto rate = bare_pull(url, w.frames + 2, warm_up);
-  sender->wait();
+/// Messages per second from one process to this one.
+double bare_rate(const workload& w, std::size_t streams) {
+  auto from = start_sender(w, streams);
+  from.go();
+  auto rate = bare_pull(from.urls(), messages_of(w, streams), warm_up);
+  from.wait();
   return rate.messages_per_second;
 }
 
-/// Events per second behind the warm-up.
-double pipeline_rate(const workload& w, const std::string& analysis, std::uint32_t workers) {
-  std::string url;
-  auto sender = start_sender(w, url);
-  configuration settings;
-  settings.streams = {{.name = "det", .protocol = "stins", .url = url}};
-  settings.worker.count = workers;
-  settings.analysis.use = {analysis};
-  if (analysis == "roi") settings.analysis.parameters["roi"] = {{"columns", "0:16"}};
-  node process({.settings = settings, .roles = {true, true, true, true}, .networked = false});
-  simulated_stream stream{"det", w.frames, 1};
-  start_scan(process.system(), process.controller(), fitting_map({&stream, 1}), true);
-  sender->write_line("go");
-  auto warm_events = static_cast<std::uint64_t>(static_cast<double>(w.frames) * warm_up);
+/// Messages per second from one process through a second to this one.
+double forwarded_rate(const workload& w) {
+  auto messages = messages_of(w, 1);
+  auto from = start_sender(w, 1);
+  child_process hop(
+      {"bare_forwarder", "--from", from.urls().front(), "--messages", std::to_string(messages)});
+  auto urls = sender::urls_in(hop.read_line());
+  from.go();
+  auto rate = bare_pull(urls, messages, warm_up);
+  from.wait();
+  hop.wait();
+  return rate.messages_per_second;
+}
+
+/// Events per second behind the warm-up, until all are complete.
+double rate_to_end(pipeline& system, std::uint64_t frames, const pipeline_settings& settings) {
+  auto warm_events = static_cast<std::uint64_t>(static_cast<double>(frames) * warm_up);
   std::uint64_t warm = 0;
   steady::time_point start;
   for (;;) {
-    auto p = ask_progress(process.system(), process.controller());
+    auto p = system.ask();
     auto now = steady::now();
     if (warm == 0 && p.completed_events >= warm_events) {
       warm = p.completed_events;
       start = now;
     }
     if (p.completed_events == p.total_events) {
-      sender->wait();
-      if (p.fates[analysis == "none" ? "empty" : "folded"] < w.frames)
-        throw std::runtime_error("not all events were mapped");
+      check_mapped(p, frames, settings);
       return static_cast<double>(p.total_events - warm) / std::chrono::duration<double>(now - start).count();
     }
     if (p.finished) throw std::runtime_error("the scan " + p.state + ": " + p.trouble);
@@ -99,54 +106,108 @@ double pipeline_rate(const workload& w, const std::string& analysis, std::uint32
   }
 }
 
+/// Frames per second of all streams together.
+double pipeline_rate(const workload& w, const std::string& analysis, std::size_t streams, const options& o) {
+  auto frames = w.frames / streams;
+  auto from = start_sender(w, streams);
+  pipeline_settings settings{
+      .urls = from.urls(), .analysis = analysis, .workers = o.workers, .journal = o.journal};
+  if (analysis == "roi") settings.parameters = {{"columns", "0:16"}};
+  auto system = o.processes ? in_processes(settings) : in_this_process(settings);
+  system->start(frames);
+  from.go();
+  auto rate = rate_to_end(*system, frames, settings);
+  from.wait();
+  return rate * static_cast<double>(streams);
+}
+
+/// One way of moving the frames of a workload.
+struct contender {
+  std::string what;
+  std::function<double(const workload&)> rate;
+  std::size_t beside = 0; ///< place of the one that it is compared with
+};
+
+std::vector<contender> contenders(const options& o) {
+  auto bare = [](std::size_t streams) { return [=](auto& w) { return bare_rate(w, streams); }; };
+  auto piped = [o](const char* analysis, std::size_t streams) {
+    return [=](auto& w) { return pipeline_rate(w, analysis, streams, o); };
+  };
+  if (o.streams > 1) {
+    auto many = fmt::format("{} streams", o.streams);
+    return {{"bare libzmq, 1 stream", bare(1)},
+            {"bare libzmq, " + many, bare(o.streams)},
+            {"1 stream", piped("none", 1), 2},
+            {many, piped("none", o.streams), 2}};
+  }
+  contender bound{"bare libzmq", bare(1)};
+  if (o.processes) bound = {"bare libzmq, two hops", forwarded_rate};
+  return {bound, {"worker gives nothing", piped("none", 1)}, {"worker gives a map", piped("roi", 1)}};
+}
+
+/// Measures by turns and prints a line for each; returns its rows.
+nlohmann::json measure(const workload& w, const options& o) {
+  auto who = contenders(o);
+  std::vector<std::vector<double>> rates(who.size()), ratios(who.size());
+  for (int run = 0; run < o.runs; ++run)
+    for (std::size_t i = 0; i < who.size(); ++i) {
+      rates[i].push_back(who[i].rate(w));
+      ratios[i].push_back(rates[i].back() / rates[who[i].beside].back());
+    }
+  auto rows = nlohmann::json::array();
+  for (std::size_t i = 0; i < who.size(); ++i) {
+    auto rate = summarise(rates[i]);
+    auto ratio = summarise(ratios[i]);
+    fmt::print("{:>9}  {:<22} {:>12.0f} {:>9.2f}   {:.2f} / {:.2f} / {:.2f}\n", w.size, who[i].what,
+               rate.median, rate.median * static_cast<double>(w.size) * 1e-9, ratio.least, ratio.median,
+               ratio.most);
+    rows.push_back({{"bytes", w.size},
+                    {"what", who[i].what},
+                    {"beside", who[who[i].beside].what},
+                    {"events_per_second", rates[i]},
+                    {"ratios", ratios[i]},
+                    {"ratio", {ratio.least, ratio.median, ratio.most}}});
+  }
+  std::fflush(stdout);
+  return rows;
+}
+
+bool wanted(const workload& w, const options& o) {
+  if (o.sizes.empty()) return o.streams == 1 || w.size == bytes_beside_streams;
+  return std::find(o.sizes.begin(), o.sizes.end(), w.size) != o.sizes.end();
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"throughput of the pipeline in one process, beside bare libzmq"};
-  int runs = 5;
-  std::uint32_t workers = 2;
-  std::string json_file;
-  std::vector<std::size_t> sizes;
-  double scale = 1;
-  app.add_option("--runs", runs, "runs of each kind, taking turns")->capture_default_str();
-  app.add_option("--workers", workers, "workers of the pipeline")->capture_default_str();
-  app.add_option("--size", sizes, "only these frame sizes, in bytes");
-  app.add_option("--scale", scale, "longer (above 1) or shorter runs")->capture_default_str();
-  app.add_option("--json", json_file, "write the figures to this file");
+  CLI::App app{"throughput of the pipeline beside bare libzmq"};
+  options o;
+  app.add_option("--runs", o.runs, "runs of each kind, taking turns")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--workers", o.workers, "workers of the pipeline")->capture_default_str();
+  app.add_flag("--processes", o.processes, "a process for each role, beside a bare forwarder");
+  app.add_option("--streams", o.streams, "so many streams beside one")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  app.add_flag("--journal", o.journal, "with a journal, in the folder for temporary files");
+  app.add_option("--size", o.sizes, "only these frame sizes, in bytes");
+  app.add_option("--scale", o.scale, "longer (above 1) or shorter runs")->capture_default_str();
+  app.add_option("--json", o.json_file, "write the figures to this file");
   CLI11_PARSE(app, argc, argv);
   spdlog::set_level(spdlog::level::warn);
   keep_freed_memory(); // for bare libzmq as well: it gains as much
   try {
-    fmt::print("{:>9}  {:<22} {:>12} {:>9}   ratio to bare: min / median / max of {} runs\n", "bytes", "what",
-               "events/s", "GB/s", runs);
+    fmt::print("{:>9}  {:<22} {:>12} {:>9}   ratio to bare or 1 stream: min / median / max of {} runs\n",
+               "bytes", "what", o.streams > 1 ? "frames/s" : "events/s", "GB/s", o.runs);
     auto rows = nlohmann::json::array();
     for (auto w : workloads) {
-      if (!sizes.empty() && std::find(sizes.begin(), sizes.end(), w.size) == sizes.end()) continue;
+      if (!wanted(w, o)) continue;
+      auto scale = o.streams > 1 ? o.scale * longer_beside_streams : o.scale;
       w.frames = static_cast<std::uint64_t>(static_cast<double>(w.frames) * scale);
-      std::vector<double> bare, nothing, map, nothing_ratio, map_ratio;
-      for (int i = 0; i < runs; ++i) {
-        bare.push_back(bare_rate(w));
-        nothing.push_back(pipeline_rate(w, "none", workers));
-        map.push_back(pipeline_rate(w, "roi", workers));
-        nothing_ratio.push_back(nothing.back() / bare.back());
-        map_ratio.push_back(map.back() / bare.back());
-      }
-      auto row = [&](const char* what, const std::vector<double>& rates, const std::vector<double>* ratios) {
-        auto rate = summarise(rates);
-        auto ratio = ratios ? summarise(*ratios) : summary{1, 1, 1};
-        fmt::print("{:>9}  {:<22} {:>12.0f} {:>9.2f}   {:.2f} / {:.2f} / {:.2f}\n", w.size, what, rate.median,
-                   rate.median * static_cast<double>(w.size) * 1e-9, ratio.least, ratio.median, ratio.most);
-        rows.push_back({{"bytes", w.size},
-                        {"what", what},
-                        {"events_per_second", rates},
-                        {"ratio", {ratio.least, ratio.median, ratio.most}}});
-      };
-      row("bare libzmq", bare, nullptr);
-      row("worker gives nothing", nothing, &nothing_ratio);
-      row("worker gives a map", map, &map_ratio);
-      std::fflush(stdout);
+      for (auto& row : measure(w, o)) rows.push_back(row);
     }
-    if (!json_file.empty()) std::ofstream(json_file) << rows.dump(1) << "\n";
+    if (!o.json_file.empty()) std::ofstream(o.json_file) << rows.dump(1) << "\n";
     return 0;
   } catch (const std::exception& e) {
     fmt::print(stderr, "throughput: {}\n", e.what());
