@@ -81,6 +81,8 @@ struct assembler_state {
     asked.reset();
     windows.assign(options.workers.size(), credit_window(options.memory / options.workers.size()));
     busy.assign(options.workers.size(), 0);
+    under_way.assign(options.workers.size(), 0);
+    reported.assign(options.workers.size(), 0);
     next_sequence.clear();
     kept.start_anew();
     last_dispatch = {};
@@ -155,7 +157,11 @@ struct assembler_state {
     if (i == local.end()) return;
     windows[i->second].done(m.count, m.busy, m.bytes);
     busy[i->second] += m.busy;
-    return_credit({i->second});
+    if (under_way[i->second] > 0) --under_way[i->second];
+    // Not for every batch: whoever has more to do can wait, and so many are spared being woken.
+    auto unreported = windows[i->second].processed() - reported[i->second];
+    if (under_way[i->second] == 0 || unreported * 4 >= windows[i->second].window())
+      return_credit({i->second});
     secluded.done(ready);
     if (auto through = secluded.take_through())
       self->send(controller, trial{head(), *through, trial::step::through});
@@ -185,6 +191,7 @@ struct assembler_state {
 
   void hand_over() {
     for (auto& piece : ready) {
+      ++under_way[piece.worker];
       auto whole = std::make_shared<const joined_batch>(std::move(piece.batch));
       self->send(options.workers[piece.worker],
                  events{setup.head.scan, setup.head.gen, options.life, std::move(whole)});
@@ -233,8 +240,10 @@ struct assembler_state {
 
   void return_credit(const std::vector<std::size_t>& workers) {
     credit m{head(), {}};
-    for (auto w : workers)
-      m.workers.push_back({indices[w], windows[w].granted(), windows[w].processed(), busy[w]});
+    for (auto w : workers) {
+      reported[w] = windows[w].processed();
+      m.workers.push_back({indices[w], windows[w].granted(), reported[w], busy[w]});
+    }
     self->send(controller, std::move(m));
   }
 
@@ -286,6 +295,8 @@ struct assembler_state {
   std::vector<credit_window> windows;
   /// Time that each worker spent in analysis code, ns.
   std::vector<std::uint64_t> busy;
+  /// Batches that each has in hand, and events that the controller knows it is through with.
+  std::vector<std::uint64_t> under_way, reported;
   /// Numbers of the next message, by sender and stream.
   std::map<std::pair<incarnation, stream_index>, std::pair<std::uint32_t, std::uint64_t>> next_sequence;
   /// What was closed and the reducer has not accepted yet, in messages.

@@ -17,6 +17,6 @@ struct pull_rate {
 /// measures from the end of the first `warm_up` part of them (0..1) to the last. Throws
 /// `std::runtime_error` when a call of libzmq fails, or when nothing comes for `timeout_ms`.
 pull_rate bare_pull(const std::vector<std::string>& urls, std::uint64_t messages, double warm_up = 0.1,
-                    int timeout_ms = 30'000);
+                    std::size_t kept = 0, int timeout_ms = 30'000);
 
 } // namespace dtranspose::benchmarks

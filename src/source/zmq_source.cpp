@@ -375,11 +375,10 @@ class zmq_source final : public source {
   void disarm() override { replace_sink({}); }
 
   void allow(std::uint64_t bytes, std::uint64_t beyond) override {
-    {
-      std::lock_guard lock(mutex_);
-      new_allowance_ = {bytes, beyond};
-    }
-    alert();
+    allowed_bytes_.store(bytes);
+    allowed_beyond_.store(beyond);
+    // Only who waits for it has to be woken.
+    if (starved_.exchange(false)) bell_.ring();
   }
 
   source_status status() const override {
@@ -390,11 +389,6 @@ class zmq_source final : public source {
   }
 
  private:
-  struct allowance {
-    std::uint64_t bytes = 0;
-    std::uint64_t beyond = 0; ///< a message passes as long as less than this was counted
-  };
-
   // --- called from other threads
   // -------------------------------------------------------------------
 
@@ -402,7 +396,6 @@ class zmq_source final : public source {
   void replace_sink(packet_sink sink) {
     std::unique_lock lock(mutex_);
     new_sink_ = std::move(sink);
-    new_allowance_.reset();
     auto change = ++changes_wanted_;
     alert();
     changed_.wait(lock, [&] { return changes_made_ >= change; });
@@ -435,7 +428,6 @@ class zmq_source final : public source {
   /// False: stop.
   bool take_commands() {
     if (!alerted_.exchange(false, std::memory_order_acquire)) return true;
-    bell_.clear();
     std::unique_lock lock(mutex_);
     if (stop_) return false;
     if (auto change = changes_wanted_; changes_made_ != change) {
@@ -447,13 +439,12 @@ class zmq_source final : public source {
       changes_made_ = change;
       changed_.notify_all();
     }
-    allowance_ = std::exchange(new_allowance_, std::nullopt).value_or(allowance_);
     return true;
   }
 
   void prepare_for_scan() {
     counted_ = 0;
-    allowance_ = {};
+    allowed_bytes_ = allowed_beyond_ = 0;
     interrupted_ = false;
     options_.format->reset();
     if (sink_ && receiver_) guarded([this] { empty_socket(); });
@@ -493,7 +484,9 @@ class zmq_source final : public source {
     if (sink_ && !batch->packets.empty()) sink_(std::move(batch));
   }
 
-  bool may_read() const { return !sink_ || counted_ < allowance_.bytes || counted_ < allowance_.beyond; }
+  bool may_read() const {
+    return !sink_ || counted_ < allowed_bytes_.load() || counted_ < allowed_beyond_.load();
+  }
 
   /// Returns when a command, the monitor or, if it may be read, the socket has something, or after
   /// `timeout`; negative: never. False: nothing has.
@@ -503,10 +496,14 @@ class zmq_source final : public source {
     if (receiver_) {
       items[count++] = {receiver_->monitor().handle(), 0, ZMQ_POLLIN, 0};
       if (auto questions = receiver_->questions()) items[count++] = {questions->handle(), 0, ZMQ_POLLIN, 0};
+      starved_.store(!may_read());
+      // It may have been allowed before that was seen.
+      if (starved_.load() && may_read()) starved_.store(false);
       if (may_read()) items[count++] = {receiver_->socket().handle(), 0, ZMQ_POLLIN, 0};
     }
     auto ready = zmq_poll(items.data(), count, timeout.count());
     if (ready < 0) throw zmq::error_t();
+    if (items[0].revents != 0) bell_.clear();
     return ready > 0;
   }
 
@@ -617,18 +614,19 @@ class zmq_source final : public source {
   std::condition_variable changed_;
   std::uint64_t changes_wanted_ = 0, changes_made_ = 0;
   packet_sink new_sink_;
-  std::optional<allowance> new_allowance_;
   bool stop_ = false;
   source_status status_;
 
   std::atomic<bool> alerted_ = false;
+  std::atomic<bool> starved_ = false; ///< waits to be allowed more
+  std::atomic<std::uint64_t> allowed_bytes_ = 0;
+  std::atomic<std::uint64_t> allowed_beyond_ = 0; ///< a message passes as long as less than this was counted
   std::atomic<std::uint64_t> discarded_ = 0;
   bell bell_;
 
   // Of the thread of the source alone, once that runs.
   std::unique_ptr<receiver> receiver_;
   packet_sink sink_;
-  allowance allowance_;
   std::uint64_t counted_ = 0; ///< since arming
   bool interrupted_ = false;  ///< a connection was lost, which the format was not told yet
   std::size_t last_batch_packets_ = 0;
