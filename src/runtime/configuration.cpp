@@ -505,6 +505,7 @@ class configuration_reader {
     if (!scheme.empty()) {
       if (in.has("socket"))
         in.complain("socket", "is for ZeroMQ; " + stream.protocol + " has no such choice");
+      if (in.has("curve")) in.complain("curve", "is for ZeroMQ; " + stream.protocol + " knows no such keys");
       if (!stream.url.empty() && !stream.url.starts_with(scheme))
         in.complain("url", in_quotes(stream.url) + " must begin with " + std::string(scheme) + " for " +
                                stream.protocol);

@@ -390,6 +390,8 @@ TEST(configuration, one_finding_each) {
        "x.toml:8: [[simulate]] dtype: \"float16\" is not one of"},
       {one_stream + "[[simulate]]\nstream = 'det'\nframes = -1",
        "x.toml:7: [[simulate]] frames: -1 is not a whole number from 1"},
+      {"[[stream]]\nname = 'p'\nprotocol = 'panda_tcp'\nurl = 'tcp://h:1'\ncurve = 'keys.toml'",
+       "x.toml:5: [[stream]] curve: is for ZeroMQ; panda_tcp knows no such keys"},
       {"[scan]\nmax_attempts = 1\nmax_attempts = 2", "x.toml:3: "},
       {"[scan\n", "x.toml:1: "},
   };
