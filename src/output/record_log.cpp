@@ -25,6 +25,8 @@
 #include <nmmintrin.h>
 #endif
 
+#include "output/written_pieces.hpp"
+
 namespace dtranspose {
 
 namespace {
@@ -266,14 +268,7 @@ int write_at(int file, std::span<iovec> pieces, std::uint64_t offset) {
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return written < 0 ? errno : EIO;
     offset += static_cast<std::uint64_t>(written);
-    auto left = static_cast<std::size_t>(written);
-    while (!pieces.empty() && left >= pieces[0].iov_len) {
-      left -= pieces[0].iov_len;
-      pieces = pieces.subspan(1);
-    }
-    if (pieces.empty()) break;
-    pieces[0].iov_base = static_cast<char*>(pieces[0].iov_base) + left;
-    pieces[0].iov_len -= left;
+    pieces = behind(pieces, static_cast<std::size_t>(written));
   }
   return 0;
 }

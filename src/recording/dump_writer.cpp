@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "model/utc_time.hpp"
+#include "output/written_pieces.hpp"
 
 namespace dtranspose {
 
@@ -37,14 +38,7 @@ int write_all(int file, std::span<iovec> pieces) {
     auto written = ::writev(file, pieces.data(), count);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return errno;
-    auto left = static_cast<std::size_t>(written);
-    while (!pieces.empty() && left >= pieces[0].iov_len) {
-      left -= pieces[0].iov_len;
-      pieces = pieces.subspan(1);
-    }
-    if (pieces.empty()) break;
-    pieces[0].iov_base = static_cast<char*>(pieces[0].iov_base) + left;
-    pieces[0].iov_len -= left;
+    pieces = behind(pieces, static_cast<std::size_t>(written));
   }
   return 0;
 }
