@@ -206,6 +206,23 @@ class controller : public testing::Test {
     assembler3.answer<arm>(armed{incarnation(22), credit});
   }
 
+  /// The first two workers are through with what they have, and have deferred it; the process of the third
+  /// ends without a word at the second of its events. Returns what each was given before.
+  std::pair<message_head, std::map<std::uint32_t, std::vector<std::uint64_t>>> end_silently_at_the_second() {
+    max_attempts = 2;
+    build();
+    auto head = begin(simple_map(9), 3);
+    auto had = given();
+    let_in_third(3);
+    given();
+    grant(head, 0, 3, 3);
+    grant(head, 1, 3, 3);
+    grant(head, 2, 3, 1);
+    lose(21);
+    let_fence();
+    return {head, had};
+  }
+
   /// Messages of assignments, each of which must name the one before it.
   std::vector<assignments> told(probe& ingester, dispatch_id& last) {
     auto list = ingester.all<assignments>();
@@ -1089,18 +1106,7 @@ TEST_F(controller, an_event_that_ends_its_workers_fails) {
 }
 
 TEST_F(controller, an_event_that_ends_its_workers_without_a_word_is_tried_alone_and_fails) {
-  max_attempts = 2;
-  build();
-  auto head = begin(simple_map(9), 3);
-  auto had = given();
-  let_in_third(3);
-  given();
-  // The first two are through with what they have, and have deferred it; the last is at its second event.
-  grant(head, 0, 3, 3);
-  grant(head, 1, 3, 3);
-  grant(head, 2, 3, 1);
-  lose(21);
-  let_fence();
+  auto [head, had] = end_silently_at_the_second();
   std::map<std::uint64_t, std::uint32_t> given_to;
   for (auto& [worker, events] : given())
     for (auto e : events) given_to[e] = worker;
@@ -1124,17 +1130,7 @@ TEST_F(controller, an_event_that_ends_its_workers_without_a_word_is_tried_alone_
 }
 
 TEST_F(controller, a_suspect_that_was_not_alone_yet_is_not_to_blame) {
-  max_attempts = 2;
-  build();
-  auto head = begin(simple_map(9), 3);
-  auto had = given();
-  let_in_third(3);
-  given();
-  grant(head, 0, 3, 3);
-  grant(head, 1, 3, 3);
-  grant(head, 2, 3, 1);
-  lose(21);
-  let_fence();
+  auto [head, had] = end_silently_at_the_second();
   given();
   lose(20);
   let_fence();
