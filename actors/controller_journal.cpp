@@ -7,6 +7,7 @@
 #include <bit>
 
 #include "actors/controller_state.hpp"
+#include "actors/frugal_scheduler.hpp"
 #include "model/error.hpp"
 
 namespace dtranspose {
@@ -54,6 +55,7 @@ void controller_state::note_choices() {
 /// What cannot be written is tried again with the next: a scan goes on without, and only its restart suffers.
 void controller_state::commit_journal() {
   if (!records) return;
+  blocking_section others_go_on;
   try {
     records->commit();
     journal_trouble.clear();

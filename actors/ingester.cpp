@@ -15,6 +15,7 @@
 #include <unordered_map>
 
 #include "actors/conduct.hpp"
+#include "actors/frugal_scheduler.hpp"
 #include "actors/messages.hpp"
 #include "model/error.hpp"
 #include "model/value_follower.hpp"
@@ -187,6 +188,7 @@ struct ingester_state {
   void write_recording() {
     auto list = queue->take_recordable();
     if (!writer || list.empty()) return;
+    blocking_section others_go_on;
     try {
       for (auto& [event, data] : list) {
         dump_stream one{options.stream, data};
@@ -202,9 +204,12 @@ struct ingester_state {
 
   void arm_source() {
     ++epoch;
-    input->arm([to = caf::actor_cast<caf::actor_addr>(self), epoch = epoch](auto batch) {
-      if (auto ingester = caf::actor_cast<caf::actor>(to))
-        caf::anon_send(ingester, received{epoch, std::move(batch)});
+    input->arm([to = caf::actor_cast<caf::actor_addr>(self), epoch = epoch, lend = options.lend](auto batch) {
+      auto send = [&] {
+        if (auto ingester = caf::actor_cast<caf::actor>(to))
+          caf::anon_send(ingester, received{epoch, std::move(batch)});
+      };
+      lend ? lend(send) : send();
     });
   }
 

@@ -32,6 +32,8 @@ struct ingester_options {
   incarnation life;
   surroundings around;
   std::function<std::unique_ptr<source>()> make_source;
+  /// Calls what it is given, which sends to the ingester, and may run actors in the thread of the source.
+  std::function<void(const std::function<void()>&)> lend = {};
   std::string recording; ///< folder where its streams are recorded; empty: they are not
 };
 

@@ -15,6 +15,7 @@
 #include <unordered_set>
 
 #include "actors/conduct.hpp"
+#include "actors/frugal_scheduler.hpp"
 #include "actors/messages.hpp"
 #include "analysis/reducer_host.hpp"
 #include "analysis/registry.hpp"
@@ -43,10 +44,11 @@ using reducer_actor = caf::stateful_actor<reducer_state>;
 struct reducer_state {
   static inline const char* name = "reducer";
 
-  explicit reducer_state(reducer_actor* self) : self(self) {}
+  explicit reducer_state(reducer_actor* self) : self(self), pace(*self) {}
 
   caf::behavior make_behavior() {
     set_conduct(self);
+    if (options.journals || !options.output.empty()) pace.stay_slow();
     return {
         [this](const results& m) { fold(m); },
         [this](const closes& m) { close(m); },
@@ -328,7 +330,7 @@ struct reducer_state {
       due = m.sequence;
       return;
     }
-    host->fold(m.worker, m.mapped, pending.ended);
+    pace.run([&] { host->fold(m.worker, m.mapped, pending.ended); });
     if (worker) acknowledge(worker, m.sequence);
     changed();
     finish_if_all_here();
@@ -420,6 +422,7 @@ struct reducer_state {
   void sync_now() {
     if (records) {
       try {
+        blocking_section others_go_on;
         records->sync();
         if (!journal_trouble.empty()) spdlog::info("reducer: its journal can be written again");
         journal_trouble.clear();
@@ -501,7 +504,9 @@ struct reducer_state {
   void tick(std::uint64_t armed) {
     if (!host || armed != arming) return;
     try {
-      if (auto next = host->timer()) self->delayed_send(self, *next, tick_atom::value, armed);
+      pace.run([&] {
+        if (auto next = host->timer()) self->delayed_send(self, *next, tick_atom::value, armed);
+      });
     } catch (const std::exception& e) {
       timer_trouble = fmt::format("timer: {}: it is not called any more", e.what());
     } catch (...) {
@@ -544,6 +549,7 @@ struct reducer_state {
     if (!file_trouble.empty() && may_make_again() && !make_file_again()) return sync_later(retry_interval);
     auto promise = std::exchange(finishing, {});
     try {
+      blocking_section others_go_on;
       auto done = close_scan();
       report = done;
       ended_at_finish = host->ended().all();
@@ -657,6 +663,7 @@ struct reducer_state {
   };
 
   reducer_actor* self;
+  unknown_pace pace; ///< of the analysis
   reducer_options options;
   caf::actor controller;
   arm setup;
@@ -699,11 +706,10 @@ struct reducer_state {
 } // namespace
 
 caf::actor spawn_reducer(caf::actor_system& system, reducer_options options) {
-  auto body = [options](reducer_actor* self) {
+  return system.spawn([options = std::move(options)](reducer_actor* self) {
     self->state.options = options;
     return self->state.make_behavior();
-  };
-  return options.detached ? system.spawn<caf::detached>(body) : system.spawn(body);
+  });
 }
 
 } // namespace dtranspose

@@ -24,8 +24,7 @@ struct reducer_options {
   std::chrono::nanoseconds fsync{};        ///< how long results may wait to be on disk for good
   bool pause_when_full = true;             ///< wait for room on a full disk, or fail the scan
   bool folds_again =
-      false;            ///< only a simulation sets it, to see that it is found: forgets what it has folded
-  bool detached = true; ///< a thread of its own; not in tests that own the scheduler
+      false; ///< only a simulation sets it, to see that it is found: forgets what it has folded
 };
 
 caf::actor spawn_reducer(caf::actor_system& system, reducer_options options);

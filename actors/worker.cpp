@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "actors/conduct.hpp"
+#include "actors/frugal_scheduler.hpp"
 #include "actors/messages.hpp"
 #include "actors/unaccepted.hpp"
 #include "analysis/registry.hpp"
@@ -29,7 +30,7 @@ using worker_actor = caf::stateful_actor<worker_state>;
 struct worker_state {
   static inline const char* name = "worker";
 
-  explicit worker_state(worker_actor* self) : self(self) {}
+  explicit worker_state(worker_actor* self) : self(self), pace(*self) {}
 
   caf::behavior make_behavior() {
     set_conduct(self);
@@ -118,7 +119,7 @@ struct worker_state {
     if (!host || m.scan != setup.head.scan || m.gen != setup.head.gen || m.life != options.life) return;
     assembler = caf::actor_cast<caf::actor>(self->current_sender());
     auto before = options.around.steady();
-    host->process(*m.batch, std::exchange(tick_granted, false), out);
+    run([&] { host->process(*m.batch, std::exchange(tick_granted, false), out); });
     auto now = options.around.steady();
     std::uint64_t bytes = 0;
     for (auto& entry : m.batch->entries) bytes += entry.data.bytes();
@@ -149,13 +150,23 @@ struct worker_state {
     send_results();
   }
 
-  void flush_deferred() { host->flush(out); }
+  void flush_deferred() {
+    run([&] { host->flush(out); });
+  }
+
+  /// Analysis code, in whatever thread this is.
+  template <class F>
+  void run(F&& code) {
+    if (options.prepare_thread) options.prepare_thread();
+    pace.run(code);
+  }
 
   caf::result<finished_worker> finish(const finish_worker& m) {
     if (!is_current(m.head)) return make_error(ec::superseded, "another scan is armed");
     // Asked again: the answer did not arrive, or who asked was started again.
     if (last_answer) return *last_answer;
-    auto complaint = host->finish(out);
+    std::string complaint;
+    run([&] { complaint = host->finish(out); });
     send_results();
     last_answer = finished_worker{setup.worker, kept.next(), std::move(complaint)};
     return *last_answer;
@@ -209,6 +220,7 @@ struct worker_state {
   // -- state --------------------------------------------------------------------------------------------
 
   worker_actor* self;
+  unknown_pace pace; ///< of the analysis
   worker_options options;
   caf::actor assembler;
   caf::actor reducer;
@@ -235,11 +247,10 @@ struct worker_state {
 } // namespace
 
 caf::actor spawn_worker(caf::actor_system& system, worker_options options) {
-  auto body = [options](worker_actor* self) {
+  return system.spawn([options = std::move(options)](worker_actor* self) {
     self->state.options = options;
     return self->state.make_behavior();
-  };
-  return options.detached ? system.spawn<caf::detached>(body) : system.spawn(body);
+  });
 }
 
 } // namespace dtranspose

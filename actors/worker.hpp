@@ -1,5 +1,5 @@
-/// Runs analysis code on one event at a time, in a thread of its own, and sends what came of it to the
-/// reducer. Sees no other worker's state.
+/// Runs analysis code on one event at a time and sends what came of it to the reducer. Sees no other worker's
+/// state.
 #pragma once
 
 #include <caf/actor.hpp>
@@ -24,7 +24,7 @@ struct worker_options {
   std::chrono::nanoseconds event_timeout{}; ///< see worker_host::limit; 0: none
   /// Told of the worker's analysis whenever one is made: who watches over the process.
   std::function<void(std::shared_ptr<const execution_watch>, const message_head&, worker_index)> watched = {};
-  bool detached = true; ///< a thread of its own; not in tests that own the scheduler
+  std::function<void()> prepare_thread = {}; ///< called in every thread that is going to run analysis code
 };
 
 caf::actor spawn_worker(caf::actor_system& system, worker_options options);

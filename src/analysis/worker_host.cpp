@@ -8,6 +8,14 @@ namespace dtranspose {
 
 namespace {
 
+thread_local const execution_watch* here = nullptr;
+
+} // namespace
+
+const execution_watch* execution_here() { return here; }
+
+namespace {
+
 /// What the exception in flight says.
 std::string current_exception_text() {
   try {
@@ -79,13 +87,16 @@ std::size_t worker_host::call(std::span<const event> events, bool tick, std::str
   watch_->events = static_cast<std::uint32_t>(events.size());
   watch_->answers = &answers_;
   watch_->begin = events.data();
+  watch_->thread = pthread_self();
   watch_->since = began;
+  here = watch_.get();
   cause = "the analysis gave no answer";
   try {
     part_->process_batch(events, settings_, tick, answers_);
   } catch (...) {
     cause = current_exception_text();
   }
+  here = nullptr;
   watch_->since = 0;
   most_per_call_ = std::size_t{1} << 20;
   if (event_timeout_.count() > 0 && steady_) {

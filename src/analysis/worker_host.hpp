@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <pthread.h>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,16 +35,21 @@ struct mapped_batch {
   bool nothing() const { return mapped.empty() && empty.empty() && failed.empty(); }
 };
 
-/// What a worker is at, as others see it while it is there.
+/// What a worker is at, as others see it while it is there. It may be in another thread each time.
 struct execution_watch {
   std::atomic<std::int64_t> since =
       0; ///< steady clock when analysis code was called, ns; 0: it is not at work
   std::atomic<std::uint64_t> first = 0; ///< event that the call began with
   std::atomic<std::uint32_t> events = 0;
-  /// Those that have an answer, for who runs in the thread of the worker.
+  std::atomic<pthread_t> thread = pthread_t(); ///< that it is at work in
+  mutable std::atomic<std::size_t> place = 0;  ///< for who watches
+  /// Those that have an answer, for who runs in that thread.
   const std::vector<answer>* answers = nullptr;
   const event* begin = nullptr;
 };
+
+/// What runs in this thread; null: no analysis code. May be called in a signal handler.
+const execution_watch* execution_here();
 
 class worker_host {
  public:

@@ -36,23 +36,19 @@ struct note {
   int signal;
 };
 
-/// Of the thread that a handler runs in.
-thread_local const execution_watch* own_watch = nullptr;
-thread_local std::size_t own_place = 0;
-
 std::atomic<int> note_pipe = -1;
 
-/// Only what may be called in a signal handler.
-bool tell(int signal) {
-  auto watch = own_watch;
-  if (!watch || watch->since == 0 || note_pipe < 0) return false;
+/// What the thread is at. Only what may be called in a signal handler.
+bool tell(const execution_watch* watch, int signal) {
+  if (!watch || note_pipe < 0) return false;
   auto answered = watch->answers->size();
-  note n{own_place, watch->begin[std::min<std::size_t>(answered, watch->events - 1)].number().value, signal};
+  note n{watch->place, watch->begin[std::min<std::size_t>(answered, watch->events - 1)].number().value,
+         signal};
   return write(note_pipe, &n, sizeof n) == static_cast<ssize_t>(sizeof n);
 }
 
 void on_fatal(int signal) {
-  if (tell(signal)) {
+  if (tell(execution_here(), signal)) {
     timespec wait{.tv_sec = 2, .tv_nsec = 0};
     nanosleep(&wait, nullptr);
   }
@@ -60,9 +56,10 @@ void on_fatal(int signal) {
   raise(signal);
 }
 
-void on_ask(int) {
+/// Who is asked may have gone on to something else.
+void on_ask(int, siginfo_t* question, void*) {
   auto kept = errno;
-  tell(0);
+  if (auto watch = execution_here(); watch == question->si_value.sival_ptr) tell(watch, 0);
   errno = kept;
 }
 
@@ -70,6 +67,14 @@ void handle(int signal, void (*handler)(int), int flags) {
   struct sigaction action = {};
   action.sa_handler = handler;
   action.sa_flags = flags;
+  sigemptyset(&action.sa_mask);
+  sigaction(signal, &action, nullptr);
+}
+
+void handle(int signal, void (*handler)(int, siginfo_t*, void*), int flags) {
+  struct sigaction action = {};
+  action.sa_sigaction = handler;
+  action.sa_flags = flags | SA_SIGINFO;
   sigemptyset(&action.sa_mask);
   sigaction(signal, &action, nullptr);
 }
@@ -104,7 +109,6 @@ class handler_stack {
 struct last_words::state {
   struct watched {
     std::shared_ptr<const execution_watch> watch;
-    pthread_t thread;
     message_head head;
     worker_index worker;
     bool asked = false;
@@ -165,37 +169,38 @@ struct last_words::state {
         w.asked = false;
         continue;
       }
-      if (!w.asked) pthread_kill(w.thread, ask_signal);
+      if (!w.asked) ask(*w.watch);
       w.asked = true;
     }
+  }
+
+  static void ask(const execution_watch& watch) {
+    sigval which{};
+    which.sival_ptr = const_cast<execution_watch*>(&watch);
+    pthread_sigqueue(watch.thread, ask_signal, which);
   }
 
   options settings;
   int ends[2] = {-1, -1};
   std::atomic<bool> stopping = false;
   std::mutex mutex;
-  std::vector<watched> list; ///< one per thread
+  std::vector<watched> list; ///< one per worker
   std::thread thread;
 };
 
 last_words::last_words(options o) : state_(std::make_unique<state>(std::move(o))) {}
 last_words::~last_words() = default;
 
+void last_words::prepare_thread() { thread_local handler_stack stack; }
+
 void last_words::watch(std::shared_ptr<const execution_watch> watch, const message_head& head,
                        worker_index worker) {
-  thread_local handler_stack stack;
-  auto self = pthread_self();
   std::lock_guard guard(state_->mutex);
   auto& list = state_->list;
-  auto i = std::find_if(list.begin(), list.end(), [&](auto& w) { return pthread_equal(w.thread, self); });
+  auto i = std::find_if(list.begin(), list.end(), [&](auto& w) { return w.worker == worker; });
   if (i == list.end()) i = list.insert(list.end(), state::watched{});
-  // The one before is let go last: a handler may look at it until then.
-  auto before = std::exchange(i->watch, std::move(watch));
-  own_watch = i->watch.get();
-  own_place = static_cast<std::size_t>(i - list.begin());
-  i->thread = self;
-  i->head = head;
-  i->worker = worker;
+  watch->place = static_cast<std::size_t>(i - list.begin());
+  *i = {std::move(watch), head, worker};
 }
 
 } // namespace dtranspose

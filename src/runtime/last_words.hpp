@@ -30,8 +30,11 @@ class last_words {
   last_words& operator=(const last_words&) = delete;
   ~last_words();
 
-  /// Called by a worker, in its own thread, when it is armed.
+  /// Called by a worker when it is armed.
   void watch(std::shared_ptr<const execution_watch> watch, const message_head& head, worker_index worker);
+
+  /// Called in a thread before it runs analysis code: gives signal handlers a stack of their own there.
+  static void prepare_thread();
 
  private:
   struct state;

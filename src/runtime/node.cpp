@@ -17,6 +17,7 @@
 
 #include "actors/assembler.hpp"
 #include "actors/controller.hpp"
+#include "actors/frugal_scheduler.hpp"
 #include "actors/ingester.hpp"
 #include "actors/member.hpp"
 #include "actors/messages.hpp"
@@ -43,9 +44,7 @@ class system_config : public caf::actor_system_config {
   system_config(const cluster_settings& cluster, bool networked) {
     add_message_types<caf::id_block::dtranspose>();
     if (networked) load<caf::io::middleman>();
-    // One queue with a condition variable: threads without work sleep. Stealing would poll.
-    set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::clamp<std::size_t>(std::thread::hardware_concurrency(), 2, 8));
+    use_frugal_scheduler(*this);
     set("scheduler.max-throughput", std::size_t{64});
     set("middleman.app-identifiers", std::vector<std::string>{"dtranspose"});
     set("middleman.heartbeat-interval", caf::timespan(cluster.heartbeat));
@@ -166,6 +165,7 @@ struct node::state {
     o.around = options.around;
     o.make_source = [make, stream] { return make(stream); };
     o.recording = options.settings.recording.directory;
+    o.lend = [this](const std::function<void()>& send) { lend_thread(system, send); };
     self.ingesters.push_back({stream.name, spawn_ingester(system, std::move(o))});
   }
 
@@ -206,7 +206,8 @@ struct node::state {
                                               .life = life,
                                               .around = options.around,
                                               .event_timeout = options.settings.scan.event_timeout,
-                                              .watched = watcher()}));
+                                              .watched = watcher(),
+                                              .prepare_thread = last_words::prepare_thread}));
       self.workers.push_back({name, tags, handles.back()});
     }
     if (handles.empty()) return;

@@ -352,36 +352,53 @@ class receiver {
   std::unique_ptr<zmq_frames> spare_;
 };
 
-class zmq_source final : public source {
+/// What the thread of a source does, and how others talk to it.
+class zmq_reading {
  public:
-  zmq_source(zmq_source_options options, std::shared_ptr<zmq::context_t> context)
+  zmq_reading(zmq_source_options options, std::shared_ptr<zmq::context_t> context)
       : options_(std::move(options)), context_(std::move(context)) {
     status_.address = options_.url;
     status_.reading = true;
     open();
-    thread_ = std::thread([this] { run(); });
   }
 
-  ~zmq_source() override {
+  /// For the thread of the source; until it is stopped.
+  void run() {
+    thread_ = std::this_thread::get_id();
+    while (take_commands()) guarded([this] { step(); });
+    receiver_.reset();
+  }
+
+  // --- called from any thread
+  // -------------------------------------------------------------------
+
+  void stop() {
     {
       std::lock_guard lock(mutex_);
       stop_ = true;
     }
     alert();
-    thread_.join();
   }
 
-  void arm(packet_sink sink) override { replace_sink(std::move(sink)); }
-  void disarm() override { replace_sink({}); }
+  /// Returns once the thread of the source works with it; from within the sink at once, as nothing more
+  /// goes to that before.
+  void replace_sink(packet_sink sink) {
+    std::unique_lock lock(mutex_);
+    new_sink_ = std::move(sink);
+    auto change = ++changes_wanted_;
+    alert();
+    if (std::this_thread::get_id() == thread_.load()) return;
+    changed_.wait(lock, [&] { return changes_made_ >= change; });
+  }
 
-  void allow(std::uint64_t bytes, std::uint64_t beyond) override {
+  void allow(std::uint64_t bytes, std::uint64_t beyond) {
     allowed_bytes_.store(bytes);
     allowed_beyond_.store(beyond);
     // Only who waits for it has to be woken.
     if (starved_.exchange(false)) bell_.ring();
   }
 
-  source_status status() const override {
+  source_status status() const {
     std::lock_guard lock(mutex_);
     auto status = status_;
     status.discarded = discarded_.load(std::memory_order_relaxed);
@@ -389,18 +406,6 @@ class zmq_source final : public source {
   }
 
  private:
-  // --- called from other threads
-  // -------------------------------------------------------------------
-
-  /// Returns once the thread of the source works with it.
-  void replace_sink(packet_sink sink) {
-    std::unique_lock lock(mutex_);
-    new_sink_ = std::move(sink);
-    auto change = ++changes_wanted_;
-    alert();
-    changed_.wait(lock, [&] { return changes_made_ >= change; });
-  }
-
   /// Whatever was written under the lock before this is seen by the thread: it clears the bell
   /// first.
   void alert() {
@@ -410,11 +415,6 @@ class zmq_source final : public source {
 
   // --- the thread of the source
   // --------------------------------------------------------------------
-
-  void run() {
-    while (take_commands()) guarded([this] { step(); });
-    receiver_.reset();
-  }
 
   template <class F>
   void guarded(F action) {
@@ -636,6 +636,31 @@ class zmq_source final : public source {
   clock::time_point next_failure_line_;
   clock::time_point reopen_at_;
 
+  std::atomic<std::thread::id> thread_ = std::thread::id();
+};
+
+class zmq_source final : public source {
+ public:
+  zmq_source(zmq_source_options options, std::shared_ptr<zmq::context_t> context)
+      : reading_(std::make_shared<zmq_reading>(std::move(options), std::move(context))),
+        thread_([reading = reading_] { reading->run(); }) {}
+
+  ~zmq_source() override {
+    reading_->stop();
+    // Its own thread may be lent to who ends it: it goes on to its end by itself.
+    if (std::this_thread::get_id() == thread_.get_id())
+      thread_.detach();
+    else
+      thread_.join();
+  }
+
+  void arm(packet_sink sink) override { reading_->replace_sink(std::move(sink)); }
+  void disarm() override { reading_->replace_sink({}); }
+  void allow(std::uint64_t bytes, std::uint64_t beyond) override { reading_->allow(bytes, beyond); }
+  source_status status() const override { return reading_->status(); }
+
+ private:
+  std::shared_ptr<zmq_reading> reading_;
   std::thread thread_;
 };
 

@@ -160,10 +160,11 @@ class run {
   // -----------------------------------------------------------------------------------------
 
   void build() {
-    reducer_ = w_.own(spawn_reducer(w_.system(), {.life = incarnation(30),
-                                                  .around = w_.around(),
-                                                  .output = (directory_ / "out.h5").string(),
-                                                  .detached = false}));
+    reducer_ = w_.own(spawn_reducer(w_.system(), {
+                                                     .life = incarnation(30),
+                                                     .around = w_.around(),
+                                                     .output = (directory_ / "out.h5").string(),
+                                                 }));
     gate_.emplace(w_, reducer_);
     controller_ = w_.own(spawn_controller(w_.system(), {.life = incarnation(1),
                                                         .around = w_.around(),
@@ -204,8 +205,8 @@ class run {
     std::vector<caf::actor> handles;
     for (auto& t : tags) {
       auto name = "w" + std::to_string(workers_.size());
-      handles.push_back(w_.own(spawn_worker(
-          w_.system(), {.name = name, .life = m.life, .around = w_.around(), .detached = false})));
+      handles.push_back(
+          w_.own(spawn_worker(w_.system(), {.name = name, .life = m.life, .around = w_.around()})));
       workers_.push_back(handles.back());
       m.workers.push_back({name, t, handles.back()});
       tell(handles.back(), reduce);

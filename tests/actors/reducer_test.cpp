@@ -33,14 +33,15 @@ class reducer : public testing::Test {
  protected:
   void build(std::string output = "", bool overwrite = false) {
     path = std::move(output);
-    actor = w.own(spawn_reducer(w.system(), {.life = incarnation(life),
-                                             .around = w.around(),
-                                             .output = path,
-                                             .overwrite = overwrite,
-                                             .journals = journals,
-                                             .fsync = fsync,
-                                             .pause_when_full = pause_when_full,
-                                             .detached = false}));
+    actor = w.own(spawn_reducer(w.system(), {
+                                                .life = incarnation(life),
+                                                .around = w.around(),
+                                                .output = path,
+                                                .overwrite = overwrite,
+                                                .journals = journals,
+                                                .fsync = fsync,
+                                                .pause_when_full = pause_when_full,
+                                            }));
     w.run();
   }
 

@@ -23,8 +23,7 @@ stream_data pixel(std::uint16_t x) {
 class worker : public testing::Test {
  protected:
   void build() {
-    actor = w.own(spawn_worker(
-        w.system(), {.name = "w1", .life = incarnation(20), .around = w.around(), .detached = false}));
+    actor = w.own(spawn_worker(w.system(), {.name = "w1", .life = incarnation(20), .around = w.around()}));
     w.run();
   }
 

@@ -407,7 +407,6 @@ class run {
         o.around = around;
         o.journals = p.journals;
         o.fsync = std::chrono::nanoseconds(fsync_);
-        o.detached = false;
         if (how_.bug == "no_dedup") forget_folds(o);
         b.info.reducer = spawn_reducer(system, o);
         return;
@@ -419,8 +418,7 @@ class run {
         std::vector<caf::actor> handles;
         for (auto& tags : p.workers) {
           auto name = fmt::format("{}-{}", p.name, handles.size());
-          handles.push_back(
-              spawn_worker(system, {.name = name, .life = life_of(b), .around = around, .detached = false}));
+          handles.push_back(spawn_worker(system, {.name = name, .life = life_of(b), .around = around}));
           b.info.workers.push_back({name, tags, handles.back()});
         }
         b.info.assembler =
