@@ -11,6 +11,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "actors/bulk_meeting.hpp"
 #include "actors/conduct.hpp"
 #include "actors/messages.hpp"
 #include "actors/unaccepted.hpp"
@@ -25,6 +26,14 @@ namespace {
 struct assembler_state;
 using assembler_actor = caf::stateful_actor<assembler_state>;
 
+/// How far the messages of an ingester have come.
+struct way {
+  caf::actor from;
+  std::uint32_t connection = 0;
+  std::uint64_t expected = 0; ///< number of the next message
+  std::uint64_t ticket = 0;
+};
+
 struct assembler_state {
   static inline const char* name = "assembler";
 
@@ -34,6 +43,7 @@ struct assembler_state {
     set_conduct(self);
     return {
         [this](const partial_events& m) { take(m); },
+        [this](const carried& m) { take(m); },
         [this](const dispatches& m) { take(m); },
         [this](const processed& m) { take(m); },
         [this](const arm& m) { return start(m); },
@@ -83,7 +93,8 @@ struct assembler_state {
     busy.assign(options.workers.size(), 0);
     under_way.assign(options.workers.size(), 0);
     reported.assign(options.workers.size(), 0);
-    next_sequence.clear();
+    ways.clear();
+    meeting = {};
     kept.start_anew();
     last_dispatch = {};
     indices.clear();
@@ -103,6 +114,7 @@ struct assembler_state {
 
   void let_go() {
     joiner.reset();
+    meeting = {};
     kept.forget();
   }
 
@@ -131,24 +143,46 @@ struct assembler_state {
   void take(const partial_events& m) {
     if (!is_current(m.head) || m.to != options.life || m.stream.value >= setup.streams.size()) return;
     check_sequence(m);
+    if (m.ticket != 0) return join(meeting.take(m));
     for (auto& entry : m.entries) joiner->add(m.stream, entry);
+    pass_on();
+  }
+
+  /// Frames that came beside the messages.
+  void take(const carried& m) {
+    if (!joiner || m.piece->scan != setup.head.scan) return;
+    join(meeting.take(m.piece));
+  }
+
+  void join(const std::optional<partial_events>& whole) {
+    if (whole)
+      for (auto& entry : whole->entries) joiner->add(whole->stream, entry);
+    if (auto lacking = meeting.take_lacking()) begin_anew_with(*lacking, "frames");
     pass_on();
   }
 
   /// A hole in the numbers of a connection means that messages were lost on the way.
   void check_sequence(const partial_events& m) {
-    auto& [connection, expected] = next_sequence[{m.head.from, m.stream}];
+    auto& way = ways[{m.head.from, m.stream}];
     // On a new connection it starts again: what was on its way comes once more.
-    if (m.connection != connection) {
-      connection = m.connection;
-      expected = 0;
+    if (m.connection != way.connection) {
+      meeting.retire(way.ticket);
+      way = {};
+      way.connection = m.connection;
     }
-    if (m.sequence != expected) {
-      ++holes;
-      spdlog::error("assembler: messages of stream '{}' are missing ({} came, {} was due)",
-                    setup.streams[m.stream.value], m.sequence, expected);
-    }
-    expected = m.sequence + 1;
+    way.from = caf::actor_cast<caf::actor>(self->current_sender());
+    if (m.ticket != 0) way.ticket = m.ticket;
+    auto whole = m.sequence == way.expected;
+    way.expected = m.sequence + 1;
+    if (!whole) begin_anew_with(m, "messages");
+  }
+
+  void begin_anew_with(const partial_events& m, const char* what) {
+    ++holes;
+    spdlog::error("assembler: {} of stream '{}' are missing before number {}: they are asked for again", what,
+                  setup.streams[m.stream.value], m.sequence);
+    auto i = ways.find({m.head.from, m.stream});
+    if (i != ways.end()) self->send(i->second.from, begin_anew{head(), m.connection});
   }
 
   void take(const processed& m) {
@@ -266,7 +300,7 @@ struct assembler_state {
 
   value status() {
     value_map m{{"workers", options.workers.size()}, {"memory", options.memory}, {"holes", holes}};
-    m.set("unaccepted_closes", kept.size());
+    m.set("unaccepted_closes", kept.size()).set("bytes_beside_messages", meeting.bytes());
     if (joiner) m.set("open_events", joiner->open()).set("open_bytes", joiner->open_bytes());
     value_list list;
     for (auto& w : windows) list.push_back(value_map{{"window", w.window()}, {"processed", w.processed()}});
@@ -297,8 +331,10 @@ struct assembler_state {
   std::vector<std::uint64_t> busy;
   /// Batches that each has in hand, and events that the controller knows it is through with.
   std::vector<std::uint64_t> under_way, reported;
-  /// Numbers of the next message, by sender and stream.
-  std::map<std::pair<incarnation, stream_index>, std::pair<std::uint32_t, std::uint64_t>> next_sequence;
+  /// By sender and stream.
+  std::map<std::pair<incarnation, stream_index>, way> ways;
+  /// Messages, and the frames that travel beside them.
+  bulk_meeting meeting;
   /// What was closed and the reducer has not accepted yet, in messages.
   unaccepted kept;
   /// The last message of assignments.

@@ -33,9 +33,25 @@ constexpr auto tick = std::chrono::milliseconds(100);
 /// while it is on its way.
 constexpr std::size_t largest_message = 4 << 20;
 constexpr std::size_t most_entries = 512;
+/// After so many ways for large frames that could not be had, they go in messages.
+constexpr int most_ways_in_vain = 3;
 
 struct ingester_state;
 using ingester_actor = caf::stateful_actor<ingester_state>;
+
+/// A process with workers, as its ingester sees it.
+struct process {
+  caf::actor handle; ///< null: it is not connected, or gone
+  incarnation life;
+  std::uint32_t connection = 0;
+  std::uint64_t sequence = 0; ///< of the next message on that connection
+  /// For large frames; without an outlet none is open.
+  struct {
+    std::unique_ptr<bulk_outlet> outlet;
+    std::uint64_t ticket = 0;
+  } way;
+  int ways_in_vain = 0; ///< that never came to a connection, in a row
+};
 
 struct ingester_state {
   static inline const char* name = "ingester";
@@ -48,17 +64,12 @@ struct ingester_state {
     if (follows()) listen_for_ever();
     self->delayed_send(self, tick, tick_atom::value);
     return {
-        [this](const received& m) { take(m); },
-        [this](const assignments& m) { take(m); },
-        [this](const forget& m) { take(m); },
-        [this](const arm& m) { return start(m); },
-        [this](const led& m) { take(m); },
-        [this](const halt& m) { stop(m); },
-        [this](const disarm& m) { end(m); },
-        [this](const member_info& peer) { meet(peer); },
-        [this](const departed& m) { miss(m.life); },
-        [this](tick_atom) { look_at_time(); },
-        [this](const renew& m) { options.life = m.life; },
+        [this](const received& m) { take(m); },      [this](const assignments& m) { take(m); },
+        [this](const forget& m) { take(m); },        [this](const arm& m) { return start(m); },
+        [this](const led& m) { take(m); },           [this](const halt& m) { stop(m); },
+        [this](const disarm& m) { end(m); },         [this](const member_info& peer) { meet(peer); },
+        [this](const departed& m) { miss(m.life); }, [this](tick_atom) { look_at_time(); },
+        [this](const begin_anew& m) { take(m); },    [this](const renew& m) { options.life = m.life; },
         [this](status_atom) { return status(); },
     };
   }
@@ -204,7 +215,9 @@ struct ingester_state {
 
   void arm_source() {
     ++epoch;
-    input->arm([to = caf::actor_cast<caf::actor_addr>(self), epoch = epoch, lend = options.lend](auto batch) {
+    // What comes of a batch may end the scan, and so disarm the source.
+    auto lend = input->reentrant() ? options.lend : nullptr;
+    input->arm([to = caf::actor_cast<caf::actor_addr>(self), epoch = epoch, lend](auto batch) {
       auto send = [&] {
         if (auto ingester = caf::actor_cast<caf::actor>(to))
           caf::anon_send(ingester, received{epoch, std::move(batch)});
@@ -337,6 +350,7 @@ struct ingester_state {
     recorded.clear();
     values.reset();
     leads = false;
+    for (auto& process : processes) process.way = {};
   }
 
   bool pending_is(const message_head& head) const { return head.scan == setup.head.scan; }
@@ -383,11 +397,81 @@ struct ingester_state {
       do bytes += last->data.bytes();
       while (++last != entries.end() && bytes + last->data.bytes() <= largest_message &&
              static_cast<std::size_t>(last - first) < most_entries);
-      partial_events m{head(), to.life, setup.stream, to.connection, to.sequence++, {}};
+      partial_events m{head(), to.life, setup.stream, to.connection, to.sequence++, {}, 0};
       m.entries.assign(std::make_move_iterator(first), std::make_move_iterator(last));
+      send_frames_beside(to, m);
       self->send(to.handle, std::move(m));
       first = last;
     }
+  }
+
+  // -- large frames -------------------------------------------------------------------------------------
+
+  /// Large frames go a way of their own to another process; the message only says where they belong.
+  void send_frames_beside(process& to, partial_events& m) {
+    std::vector<stream_data> large;
+    for (auto& entry : m.entries) {
+      if (entry.data.bytes() < options.bulk_from || !has_way(to)) continue;
+      auto type = entry.data.type();
+      entry.carried = static_cast<std::uint32_t>(entry.data.frames().size());
+      bytes_beside += entry.data.bytes();
+      large.push_back(std::exchange(
+          entry.data, stream_data(std::make_unique<borrowed_frames>(std::vector<frame>(), nullptr), type)));
+    }
+    if (large.empty()) return;
+    m.ticket = to.way.ticket;
+    to.way.outlet->send(m.head.scan, m.ticket, m.sequence, std::move(large));
+  }
+
+  /// Opens one if there is none. Not to workers of this process: nothing is faster than a handle.
+  bool has_way(process& to) {
+    if (to.way.outlet) return true;
+    if (!options.outlets || to.life == options.life || to.ways_in_vain >= most_ways_in_vain) return false;
+    auto i = inlets.find(to.life);
+    if (i == inlets.end() || i->second.url.empty()) return false;
+    try {
+      to.way.outlet = options.outlets(i->second);
+    } catch (const std::exception& e) {
+      spdlog::warn("ingester {}: no way for frames to {}", options.stream, e.what());
+      to.ways_in_vain = most_ways_in_vain;
+      return false;
+    }
+    while (to.way.ticket == 0) to.way.ticket = options.around.random();
+    return true;
+  }
+
+  void look_after_ways() {
+    for (process_index p = 0; p < processes.size(); ++p) {
+      auto& to = processes[p];
+      if (!to.way.outlet || !to.handle) continue;
+      using condition = bulk_outlet::condition;
+      auto now = to.way.outlet->look();
+      if (now == condition::connected) to.ways_in_vain = 0;
+      if (now != condition::lost && now != condition::unreachable) continue;
+      if (now == condition::unreachable) ++to.ways_in_vain;
+      auto& url = inlets[to.life].url;
+      spdlog::warn("ingester {}: {} {}; what was under way is sent again{}", options.stream,
+                   now == condition::lost ? "lost the connection for frames to" : "cannot send frames to",
+                   url, to.ways_in_vain >= most_ways_in_vain ? " in messages, which is slower" : "");
+      begin_connection(p);
+    }
+  }
+
+  void take(const begin_anew& m) {
+    if (!is_current(m.head)) return;
+    for (process_index p = 0; p < processes.size(); ++p)
+      if (processes[p].life == m.head.from && processes[p].connection == m.connection && processes[p].handle)
+        begin_connection(p);
+  }
+
+  /// Everything that was sent to the process and is not forgotten goes there once more, numbered anew.
+  void begin_connection(process_index p) {
+    ++processes[p].connection;
+    processes[p].sequence = 0;
+    processes[p].way = {};
+    if (!queue) return;
+    queue->send_again(p);
+    pass_on();
   }
 
   message_head head() const { return {setup.head.scan, setup.head.gen, options.life}; }
@@ -402,7 +486,10 @@ struct ingester_state {
   // -- peers and time -----------------------------------------------------------------------------------
 
   void meet(const member_info& peer) {
-    if (peer.assembler) assemblers[peer.life] = peer.assembler;
+    if (peer.assembler) {
+      assemblers[peer.life] = peer.assembler;
+      inlets[peer.life] = peer.frames;
+    }
     for (auto& ingester : peer.ingesters) ingesters.emplace(peer.life, ingester);
     begin_if_connected();
     if (queue && peer.assembler) connect_again();
@@ -416,23 +503,27 @@ struct ingester_state {
     find_processes();
     for (process_index p = 0; p < processes.size(); ++p) {
       if (!processes[p].handle || (p < was.size() && was[p])) continue;
-      ++processes[p].connection;
-      processes[p].sequence = 0;
-      queue->send_again(p);
+      processes[p].ways_in_vain = 0;
+      begin_connection(p);
     }
     pass_on();
   }
 
   void miss(incarnation life) {
     assemblers.erase(life);
+    inlets.erase(life);
     ingesters.erase(life);
-    for (auto& process : processes)
-      if (process.life == life) process.handle = nullptr;
+    for (auto& process : processes) {
+      if (process.life != life) continue;
+      process.handle = nullptr;
+      process.way = {};
+    }
   }
 
   void look_at_time() {
     self->delayed_send(self, tick, tick_atom::value);
     measure_rate();
+    look_after_ways();
     if (!queue || halted) return;
     auto silent = std::chrono::nanoseconds(options.around.steady() - last_packet);
     if (silent >= options.rearm_timeout && queue->unsettled()) {
@@ -475,6 +566,7 @@ struct ingester_state {
                 {"bytes_per_second", byte_rate}};
     if (!in.error.empty()) m.set("error", in.error);
     if (!recording_trouble.empty()) m.set("recording_error", recording_trouble);
+    if (bytes_beside > 0) m.set("bytes_beside_messages", bytes_beside);
     m.set("state", state_text(in));
     if (queue)
       add_queue(m);
@@ -514,19 +606,14 @@ struct ingester_state {
 
   // -- state --------------------------------------------------------------------------------------------
 
-  struct process {
-    caf::actor handle; ///< null: it is not connected, or gone
-    incarnation life;
-    std::uint32_t connection = 0;
-    std::uint64_t sequence = 0; ///< of the next message on that connection
-  };
-
   ingester_actor* self;
   ingester_options options;
   /// The bytes come from here; a thread of its own.
   std::unique_ptr<source> input;
   /// Assemblers of the processes that are connected.
   std::unordered_map<incarnation, caf::actor> assemblers;
+  /// Where those processes take large frames.
+  std::unordered_map<incarnation, bulk_address> inlets;
   /// Ingesters of all processes that are connected.
   std::unordered_multimap<incarnation, member_info::ingester> ingesters;
   caf::actor controller;
@@ -555,7 +642,7 @@ struct ingester_state {
   std::optional<caf::typed_response_promise<armed>> pending, done;
   /// Which arming of the source is in force.
   std::uint64_t epoch = 0;
-  std::uint64_t packets = 0, received_bytes = 0; ///< since the process began
+  std::uint64_t packets = 0, received_bytes = 0, bytes_beside = 0; ///< since the process began
   std::int64_t last_packet = 0;
   /// Rates as they were measured last, and from where they are measured next.
   double packet_rate = 0, byte_rate = 0;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/bulk_carrier.hpp"
 #include "model/ids.hpp"
 #include "model/stream_queue.hpp"
 #include "model/surroundings.hpp"
@@ -34,7 +35,9 @@ struct ingester_options {
   std::function<std::unique_ptr<source>()> make_source;
   /// Calls what it is given, which sends to the ingester, and may run actors in the thread of the source.
   std::function<void(const std::function<void()>&)> lend = {};
-  std::string recording; ///< folder where its streams are recorded; empty: they are not
+  bulk_outlet_factory outlets = {}; ///< ways for large frames to other processes; empty: they go in messages
+  std::uint64_t bulk_from = 64 << 10; ///< bytes of an entry from which on its frames are large
+  std::string recording;              ///< folder where its streams are recorded; empty: they are not
 };
 
 caf::actor spawn_ingester(caf::actor_system& system, ingester_options options);

@@ -17,6 +17,7 @@
 #include "actors/serialization.hpp"
 #include "analysis/reducer_host.hpp"
 #include "analysis/worker_host.hpp"
+#include "cluster/bulk_carrier.hpp"
 #include "model/assignment.hpp"
 #include "model/event_joiner.hpp"
 #include "model/scan_id.hpp"
@@ -54,6 +55,7 @@ struct member_info {
   caf::actor reducer;   ///< null without
   std::vector<ingester> ingesters;
   std::vector<worker> workers;
+  bulk_address frames; ///< where large frames for its workers may go, beside the messages
 };
 
 /// controller -> members: who is there, so that those who must talk connect directly.
@@ -197,6 +199,13 @@ struct partial_events {
   std::uint32_t connection = 0; ///< counts those of the pair
   std::uint64_t sequence = 0;
   std::vector<outgoing_entry> entries;
+  std::uint64_t ticket = 0; ///< of the way that the frames take which do not travel in it
+};
+
+/// assembler -> ingester: something that was sent over that connection did not arrive. Begin a new one.
+struct begin_anew {
+  message_head head;
+  std::uint32_t connection = 0;
 };
 
 /// assembler -> controller: how many events each worker is ready for and through with, both in total.
@@ -355,6 +364,11 @@ struct received {
   std::shared_ptr<const packet_batch> batch;
 };
 
+/// inlet -> assembler.
+struct carried {
+  std::shared_ptr<const bulk_piece> piece;
+};
+
 /// assembler -> worker.
 struct events {
   scan_id scan;
@@ -383,7 +397,7 @@ DTRANSPOSE_INSPECT(message_head, x.scan, x.gen, x.from)
 DTRANSPOSE_INSPECT(member_info::ingester, x.stream, x.handle)
 DTRANSPOSE_INSPECT(member_info::worker, x.name, x.tags, x.handle)
 DTRANSPOSE_INSPECT(member_info, x.life, x.name, x.address, x.member, x.assembler, x.reducer, x.ingesters,
-                   x.workers)
+                   x.workers, x.frames.url, x.frames.key)
 DTRANSPOSE_INSPECT(roster::entry, x.life, x.name, x.address, x.ingests, x.works, x.reduces)
 DTRANSPOSE_INSPECT(roster, x.members)
 DTRANSPOSE_INSPECT(departed, x.life)
@@ -402,7 +416,8 @@ DTRANSPOSE_INSPECT(resend, x.head, x.next)
 DTRANSPOSE_INSPECT(obituary, x.head, x.worker, x.suspects, x.cause)
 DTRANSPOSE_INSPECT(renew, x.life)
 DTRANSPOSE_INSPECT(unreachable, x.from, x.to)
-DTRANSPOSE_INSPECT(partial_events, x.head, x.to, x.stream, x.connection, x.sequence, x.entries)
+DTRANSPOSE_INSPECT(partial_events, x.head, x.to, x.stream, x.connection, x.sequence, x.entries, x.ticket)
+DTRANSPOSE_INSPECT(begin_anew, x.head, x.connection)
 DTRANSPOSE_INSPECT(credit::worker, x.index, x.granted, x.processed, x.busy)
 DTRANSPOSE_INSPECT(credit, x.head, x.workers)
 DTRANSPOSE_INSPECT(mapped_batch::result, x.slots, x.more, x.content, x.flushed)
@@ -477,6 +492,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::renew))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::unreachable))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::trial))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::begin_anew))
 
   // Bare verbs; each but `tick` and `dial` is a request.
   CAF_ADD_ATOM(dtranspose, dtranspose, hello_atom, "hello")       // member -> member, version, system: the same back
@@ -492,5 +508,6 @@ CAF_END_TYPE_ID_BLOCK(dtranspose)
 // clang-format on
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::received)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::carried)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::events)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::processed)

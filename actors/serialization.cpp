@@ -98,7 +98,8 @@ caf::error load(caf::deserializer& source, arm_place& x) {
 caf::error save(caf::serializer& sink, const outgoing_entry& x) {
   auto event = x.event.value, dispatch = x.dispatch.value;
   bool missing = x.missing.has_value();
-  if (auto e = sink(event, dispatch, missing)) return e;
+  auto carried = x.carried;
+  if (auto e = sink(event, dispatch, carried, missing)) return e;
   if (!missing) return save(sink, x.data);
   auto how = x.missing->how;
   auto cause = x.missing->cause;
@@ -107,7 +108,8 @@ caf::error save(caf::serializer& sink, const outgoing_entry& x) {
 
 caf::error load(caf::deserializer& source, outgoing_entry& x) {
   bool missing = false;
-  if (auto e = source(x.event.value, x.dispatch.value, missing)) return e;
+  if (auto e = source(x.event.value, x.dispatch.value, x.carried, missing)) return e;
+  if (x.carried > most_frames) return bad("too many frames");
   if (!missing) return load(source, x.data);
   auto& why = x.missing.emplace();
   if (auto e = source(why.how, why.cause)) return e;

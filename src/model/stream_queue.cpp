@@ -246,7 +246,7 @@ void stream_queue::push(process_index target, event_number event, dispatch_id di
   if (target >= outgoing_.size()) outgoing_.resize(target + std::size_t{1});
   auto& out = outgoing_[target];
   if (out.empty()) ready_.push_back(target);
-  auto& entry = out.emplace_back(outgoing_entry{event, dispatch, c.data, {}});
+  auto& entry = out.emplace_back(outgoing_entry{event, dispatch, c.data, {}, 0});
   if (c.what == state::missing) entry.missing = missing_data{c.how, *c.cause};
 }
 

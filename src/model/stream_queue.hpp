@@ -31,6 +31,8 @@ struct outgoing_entry {
   dispatch_id dispatch;
   stream_data data;                    ///< empty: a tombstone
   std::optional<missing_data> missing; ///< why, on a tombstone
+  /// So many frames travel beside the message, and `data` has but its type.
+  std::uint32_t carried = 0;
 };
 
 /// Puts entries where their numbers say, meets them with assignments in whatever order the two come, keeps

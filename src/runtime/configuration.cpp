@@ -449,6 +449,9 @@ class configuration_reader {
       tls.text("authority", cluster.tls.authority);
     });
     in.flag("insecure", cluster.insecure);
+    in.flag("bulk", cluster.bulk);
+    in.size("bulk_from", cluster.bulk_from);
+    in.whole("bulk_port", cluster.bulk_port, 0, 65535);
   }
 
   void read_http(section& in) {

@@ -43,6 +43,12 @@ struct cluster_settings {
   tls_settings tls;
   /// Listen beyond loopback without TLS. Default: false.
   bool insecure = false;
+  /// Do large frames have a connection of their own between two processes? Default: true.
+  bool bulk = true;
+  /// Bytes of one stream's frames of an event from which on they are large. Default: 64KiB.
+  std::uint64_t bulk_from = 64 << 10;
+  /// Port of `listen`'s host where a process with workers takes them; 0: any. Default: 0.
+  std::uint16_t bulk_port = 0;
 };
 
 /// `[controller]`

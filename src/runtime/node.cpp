@@ -23,6 +23,7 @@
 #include "actors/messages.hpp"
 #include "actors/reducer.hpp"
 #include "actors/worker.hpp"
+#include "cluster/bulk_carrier.hpp"
 #include "cluster/tls_tunnel.hpp"
 #include "model/error.hpp"
 #include "output/file_journals.hpp"
@@ -120,6 +121,7 @@ struct node::state {
     if (options.roles.ingester)
       for (auto& stream : settings.streams) build_ingester(stream);
     if (options.roles.worker) build_workers();
+    build_inlet();
     if (options.roles.reducer) build_reducer();
     build_member();
   }
@@ -164,9 +166,38 @@ struct node::state {
     o.life = life;
     o.around = options.around;
     o.make_source = [make, stream] { return make(stream); };
+    if (options.networked && options.settings.cluster.bulk) o.outlets = outlets();
+    o.bulk_from = options.settings.cluster.bulk_from;
     o.recording = options.settings.recording.directory;
     o.lend = [this](const std::function<void()>& send) { lend_thread(system, send); };
     self.ingesters.push_back({stream.name, spawn_ingester(system, std::move(o))});
+  }
+
+  bulk_limits limits() const {
+    auto& cluster = options.settings.cluster;
+    auto ms = [](auto d) { return std::chrono::ceil<std::chrono::milliseconds>(d); };
+    return {ms(cluster.heartbeat), ms(cluster.timeout)};
+  }
+
+  bulk_outlet_factory outlets() {
+    if (!context) context = make_zmq_context();
+    return zmq_bulk_outlets(context, limits());
+  }
+
+  /// Where ingesters of other processes send large frames.
+  void build_inlet() {
+    auto& cluster = options.settings.cluster;
+    if (!options.networked || !cluster.bulk || !self.assembler) return;
+    bulk_inlet::options o;
+    o.host = cluster.listen.host;
+    o.port = cluster.bulk_port;
+    o.encrypted = !cluster.tls.certificate.empty();
+    o.limits = limits();
+    o.sink = [this, to = self.assembler](auto piece) {
+      lend_thread(system, [&] { caf::anon_send(to, carried{std::move(piece)}); });
+    };
+    inlet = std::make_unique<bulk_inlet>(std::move(o));
+    self.frames = inlet->address();
   }
 
   source_factory instrument_sources() {
@@ -304,6 +335,7 @@ struct node::state {
 
   bool end_all() {
     if (ended) return true;
+    inlet.reset();
     caf::scoped_actor waiter{system};
     auto actors = all();
     for (auto& a : actors) {
@@ -330,6 +362,7 @@ struct node::state {
   caf::actor_system system;
   incarnation life;
   member_info self;
+  std::unique_ptr<bulk_inlet> inlet; ///< null: large frames come in messages
   caf::actor controller, member;
   std::string address;
   std::mutex mutex;

@@ -50,6 +50,9 @@ class source {
   virtual void allow(std::uint64_t bytes, std::uint64_t beyond) = 0;
 
   virtual source_status status() const = 0;
+
+  /// May its methods be called, and may it be destroyed, from within the sink?
+  virtual bool reentrant() const { return false; }
 };
 
 } // namespace dtranspose

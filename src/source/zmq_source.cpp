@@ -658,6 +658,7 @@ class zmq_source final : public source {
   void disarm() override { reading_->replace_sink({}); }
   void allow(std::uint64_t bytes, std::uint64_t beyond) override { reading_->allow(bytes, beyond); }
   source_status status() const override { return reading_->status(); }
+  bool reentrant() const override { return true; }
 
  private:
   std::shared_ptr<zmq_reading> reading_;

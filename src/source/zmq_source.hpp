@@ -58,7 +58,7 @@ std::shared_ptr<zmq::context_t> make_zmq_context();
 /// packets. Reading stops when the sum has reached the allowance.
 ///
 /// The socket is opened at once. If that fails `status().error` says why, and it is tried again
-/// every second. Its methods may be called from any thread but that of the sink.
+/// every second. Its methods may be called from any thread, that of the sink included.
 ///
 /// With CURVE `connected` counts only peers that have proved who they are. As long as there is none, `error`
 /// says how the last one failed; failures are logged as well. A source that listens with CURVE has a context

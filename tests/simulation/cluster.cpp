@@ -326,6 +326,7 @@ void cluster::deliver(link& l, int to) {
 /// Everything on its way is lost; both ends will notice.
 void cluster::sever(link& l) {
   if (l.up) {
+    cut_frames(*l.ends[0], *l.ends[1]);
     note(fmt::format("cut {} - {}: {} and {} messages are lost", l.ends[0]->name, l.ends[1]->name,
                      l.way[0].size(), l.way[1].size()));
     l.up = false;
@@ -363,11 +364,65 @@ void cluster::cut(body& a, body& b, std::chrono::nanoseconds for_so_long) {
   reunite_later(a, b, now + for_so_long.count());
 }
 
+// -- frames -------------------------------------------------------------------------------------------
+
+namespace {
+
+class lane_outlet final : public bulk_outlet {
+ public:
+  explicit lane_outlet(std::shared_ptr<lane> l) : lane_(std::move(l)) {}
+  ~lane_outlet() override {
+    lane_->lost = true;
+    lane_->way.clear();
+  }
+
+  void send(const scan_id& scan, std::uint64_t ticket, std::uint64_t sequence,
+            std::vector<stream_data> entries) override {
+    if (lane_->lost) return;
+    auto piece = std::make_shared<bulk_piece>();
+    piece->scan = scan;
+    piece->ticket = ticket;
+    piece->sequence = sequence;
+    for (auto& e : entries)
+      for (auto& f : e.frames()) piece->frames.push_back(f);
+    piece->keep = std::make_shared<std::vector<stream_data>>(std::move(entries));
+    lane_->way.push_back(std::move(piece));
+  }
+
+  condition look() override { return lane_->lost ? condition::lost : condition::connected; }
+
+ private:
+  std::shared_ptr<lane> lane_;
+};
+
+} // namespace
+
+bulk_outlet_factory cluster::outlets_of(body& from) {
+  return [this, &from](const bulk_address& to) -> std::unique_ptr<bulk_outlet> {
+    auto l = std::make_shared<lane>();
+    l->from = &from;
+    for (auto& b : bodies_)
+      if (b.alive && b.name == to.url) l->to = &b;
+    if (!l->to) throw std::runtime_error("there is no " + to.url);
+    lanes_.push_back(l);
+    return std::make_unique<lane_outlet>(l);
+  };
+}
+
+void cluster::cut_frames(const body& a, const body& b) {
+  for (auto& l : lanes_) {
+    if ((l->from != &a || l->to != &b) && (l->from != &b || l->to != &a)) continue;
+    if (!l->way.empty()) note(fmt::format("{} pieces of frames are lost", l->way.size()));
+    l->lost = true;
+    l->way.clear();
+  }
+}
+
 // -- running --------------------------------------------------------------------------------------------
 
 bool cluster::step() {
   struct choice {
-    enum { job, inbox, way, notice, reunion } what;
+    enum { job, inbox, way, notice, reunion, frames } what;
     std::size_t index;
     int end;
   };
@@ -392,6 +447,10 @@ bool cluster::step() {
       if (!first.control && may_deliver && !may_deliver(*l.ends[end], first.content)) continue;
       list.push_back({choice::way, i, end});
     }
+  std::erase_if(lanes_, [](auto& l) { return l->lost; });
+  for (std::size_t i = 0; i < lanes_.size(); ++i)
+    if (!lanes_[i]->way.empty() && lanes_[i]->to->alive && !lanes_[i]->to->frozen)
+      list.push_back({choice::frames, i, 0});
   for (std::size_t i = 0; i < reunions_.size(); ++i)
     if (reunions_[i].at <= now && may_meet(*reunions_[i].a, *reunions_[i].b))
       list.push_back({choice::reunion, i, 0});
@@ -414,6 +473,13 @@ bool cluster::step() {
   case choice::way:
     deliver(*live_[chosen.index], chosen.end);
     break;
+  case choice::frames: {
+    auto& l = *lanes_[chosen.index];
+    note(fmt::format("{} -> {}: frames of number {}", l.from->name, l.to->name, l.way.front()->sequence));
+    caf::anon_send(l.to->info.assembler, carried{std::move(l.way.front())});
+    l.way.pop_front();
+    break;
+  }
   case choice::notice:
     notice(*live_[chosen.index], chosen.end);
     break;

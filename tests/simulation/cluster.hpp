@@ -64,6 +64,13 @@ struct link {
   int end_of(const body* b) const { return ends[0] == b ? 0 : 1; }
 };
 
+/// What carries frames beside a link.
+struct lane {
+  body *from, *to;
+  std::deque<std::shared_ptr<const bulk_piece>> way;
+  bool lost = false;
+};
+
 /// How unpleasant a run is, beside its faults.
 struct temper {
   double laziness = 0;     ///< how likely a link is passed over
@@ -94,6 +101,10 @@ class cluster {
   /// Cuts what connects two processes; they find together again after `for_so_long`.
   void cut(body& a, body& b, std::chrono::nanoseconds for_so_long);
   bool connected(const body& a, const body& b) const;
+  /// Makes ways for frames from that process to others, whose addresses are their names.
+  bulk_outlet_factory outlets_of(body& from);
+  /// Cuts what carries frames between two processes, but not their link.
+  void cut_frames(const body& a, const body& b);
   static bool talk(const body& a, const body& b);
 
   // -- running
@@ -162,6 +173,7 @@ class cluster {
   std::deque<body> bodies_;
   std::deque<link> links_;
   std::vector<link*> live_; ///< up, or cut and not noticed by both
+  std::vector<std::shared_ptr<lane>> lanes_;
   std::vector<reunion> reunions_;
   std::vector<std::pair<const body*, const body*>> introduced_;
   std::unordered_map<caf::actor_id, body*> owners_;

@@ -49,10 +49,11 @@ enum class fault_kind : std::uint8_t {
   disk_full,
   late_join,
   stop,
+  cut_frames,
 };
-constexpr const char* fault_names[] = {"kill_worker",     "kill_ingester", "kill_reducer",
-                                       "kill_controller", "cut",           "freeze",
-                                       "disk_full",       "late_join",     "stop"};
+constexpr const char* fault_names[] = {"kill_worker", "kill_ingester", "kill_reducer", "kill_controller",
+                                       "cut",         "freeze",        "disk_full",    "late_join",
+                                       "stop",        "cut_frames"};
 
 struct fault {
   fault_kind kind;
@@ -196,6 +197,7 @@ class run {
     if (below(2)) mood.notice = static_cast<std::int64_t>(drawn(1, 300)) * 1'000'000;
     mood.bounces = below(2);
     fsync_ = below(2) ? static_cast<std::int64_t>(drawn(1, 200)) * 1'000'000 : 0;
+    bulk_from_ = below(2) * drawn(1, 200);
     draw_faults();
     describe_plan();
   }
@@ -276,7 +278,7 @@ class run {
     if (how_.variant == "lossless")
       kinds = {fault_kind::kill_worker, fault_kind::kill_reducer, fault_kind::kill_controller,
                fault_kind::cut,         fault_kind::freeze,       fault_kind::disk_full,
-               fault_kind::late_join};
+               fault_kind::late_join,   fault_kind::cut_frames};
     if (kinds.empty()) return;
     std::uint64_t latest = std::uint64_t{10} << below(9);
     bool stops = false;
@@ -298,6 +300,10 @@ class run {
       case fault_kind::kill_reducer:
       case fault_kind::disk_full:
         f.target = places_of(place::reduces).front();
+        break;
+      case fault_kind::cut_frames:
+        f.target = any(places_of(place::ingests));
+        f.other = any(places_of(place::works));
         break;
       case fault_kind::cut:
         do {
@@ -331,14 +337,17 @@ class run {
 
   void describe_plan() {
     auto& text = result_.plan;
-    text = fmt::format("{} events, answers {}, {} processes, budgets {}..{} frames, fsync {} ms, {}\n",
+    text = fmt::format("{} events, answers {}, {} processes, budgets {}..{} frames, fsync {} ms, {}, frames "
+                       "beside messages from {} bytes on\n",
                        model_.size(), static_cast<int>(mode_), places_.size() - 1, budget_least_,
                        budget_most_, fsync_ / 1'000'000,
-                       cluster_.mood.bounces ? "requests fail with their link" : "requests time out");
+                       cluster_.mood.bounces ? "requests fail with their link" : "requests time out",
+                       bulk_from_);
     for (auto& f : faults_) {
       text += fmt::format("  step {}: {}", f.step, fault_names[static_cast<int>(f.kind)]);
       if (f.kind != fault_kind::stop) text += " " + places_[f.target].name;
-      if (f.kind == fault_kind::cut) text += " - " + places_[f.other].name;
+      if (f.kind == fault_kind::cut || f.kind == fault_kind::cut_frames)
+        text += " - " + places_[f.other].name;
       text += f.duration < 0 ? ", for good\n" : fmt::format(", {} ms\n", f.duration / 1'000'000);
     }
   }
@@ -421,6 +430,7 @@ class run {
           handles.push_back(spawn_worker(system, {.name = name, .life = life_of(b), .around = around}));
           b.info.workers.push_back({name, tags, handles.back()});
         }
+        b.info.frames.url = b.name;
         b.info.assembler =
             spawn_assembler(system, {.life = life_of(b), .memory = 1 << 20, .workers = std::move(handles)});
         return;
@@ -445,6 +455,8 @@ class run {
     o.stall_timeout = 10s;
     o.life = b.info.life;
     o.around = cluster_.around();
+    if (bulk_from_ > 0) o.outlets = cluster_.outlets_of(b);
+    o.bulk_from = bulk_from_;
     o.make_source = [script_of] { return std::make_unique<scripted_source>(script_of); };
     return spawn_ingester(cluster_.system(), o);
   }
@@ -489,6 +501,9 @@ class run {
     case fault_kind::cut:
       if (target.now && places_[f.other].now)
         cluster_.cut(*target.now, *places_[f.other].now, std::chrono::nanoseconds(f.duration));
+      return;
+    case fault_kind::cut_frames:
+      if (target.now && places_[f.other].now) cluster_.cut_frames(*target.now, *places_[f.other].now);
       return;
     case fault_kind::freeze:
       freeze(target, f.duration);
@@ -1011,6 +1026,7 @@ class run {
   answers mode_ = answers::each;
   std::uint64_t budget_least_ = 1, budget_most_ = 1;
   std::int64_t fsync_ = 0;
+  std::uint64_t bulk_from_ = 0; ///< bytes from which on frames travel beside messages; 0: never
   std::string scan_;
   std::uint64_t steps_ = 0, progress_steps_ = 0, budget_looks_ = 0;
   std::int64_t quiet_since_ = 0, draining_since_ = 0, connected_since_ = 0, stopped_at_ = 0;
@@ -1029,8 +1045,8 @@ outcome run_seed(std::uint64_t seed, const settings& how) { return run(seed, how
 
 const std::vector<std::string>& variants() {
   static const std::vector<std::string> list = {
-      "none",      "kill_worker", "kill_ingester", "kill_reducer", "kill_controller", "cut", "freeze",
-      "disk_full", "late_join",   "stop",          "kill_any",     "lossless",        "all"};
+      "none",      "kill_worker", "kill_ingester", "kill_reducer", "kill_controller", "cut",      "freeze",
+      "disk_full", "late_join",   "stop",          "cut_frames",   "kill_any",        "lossless", "all"};
   return list;
 }
 
