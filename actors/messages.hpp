@@ -503,6 +503,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_ATOM(dtranspose, dtranspose, ledger_atom, "ledger")     // to the controller: a value
   CAF_ADD_ATOM(dtranspose, dtranspose, stop_atom, "stop")         // to the controller: a bool, was there a scan
   CAF_ADD_ATOM(dtranspose, dtranspose, tick_atom, "tick")         // an actor to itself
+  CAF_ADD_ATOM(dtranspose, dtranspose, send_atom, "send")         // an actor to itself
   CAF_ADD_ATOM(dtranspose, dtranspose, dial_atom, "dial")         // a member to itself
 CAF_END_TYPE_ID_BLOCK(dtranspose)
 // clang-format on

@@ -23,6 +23,8 @@ namespace {
 constexpr auto flush_interval = std::chrono::seconds(1);
 /// Deferred events hold their frames at the ingesters; so many of them are flushed at once.
 constexpr std::uint64_t most_deferred = 4096;
+/// Results go to another process not more often than that.
+constexpr auto result_spacing = std::chrono::nanoseconds(std::chrono::microseconds(500));
 
 struct worker_state;
 using worker_actor = caf::stateful_actor<worker_state>;
@@ -45,6 +47,7 @@ struct worker_state {
         [this](const finish_worker& m) { return finish(m); },
         [this](tick_atom) { tick(); },
         [this](tick_atom, bool) { tick_granted = true; },
+        [this](send_atom) { send_what_waits(); },
         [this](const member_info& peer) { meet(peer); },
         [this](const departed& m) { forget_peer(m.life); },
         [this](status_atom) { return status(); },
@@ -128,7 +131,24 @@ struct worker_state {
                                     static_cast<std::uint64_t>(now - before), bytes});
     if (host->deferred() >= most_deferred) flush_deferred();
     if (host->deferred() > 0) flush_later();
-    send_results();
+    send_results_in_time(now);
+  }
+
+  /// A message to another process costs far more than what is in it: those that follow at once wait for each
+  /// other.
+  void send_results_in_time(std::int64_t now) {
+    if (out.nothing()) return;
+    if (!reducer || reducer->node() == self->node() || now - results_sent_at >= result_spacing.count()) {
+      results_sent_at = now;
+      return send_results();
+    }
+    if (std::exchange(send_due, true)) return;
+    self->delayed_send(self, result_spacing, send_atom::value);
+  }
+
+  void send_what_waits() {
+    send_due = false;
+    if (host) send_results();
   }
 
   void flush_later() {
@@ -239,6 +259,8 @@ struct worker_state {
   /// What it answered to `finish_worker`.
   std::optional<finished_worker> last_answer;
   std::uint64_t events_done = 0;
+  std::int64_t results_sent_at = 0; ///< steady clock, ns
+  bool send_due = false;            ///< the rest will be sent in a moment
   bool tick_due = false;
   /// The controller gave the next event of this worker the tick.
   bool tick_granted = false;

@@ -208,7 +208,7 @@ class bulk_inlet::receiving {
 
   [[noreturn]] void fail(const std::string& why) const {
     throw std::runtime_error(fmt::format("cannot take frames of other processes at {}:{}: {} (see [cluster] "
-                                         "listen, frames_port)",
+                                         "listen, bulk_port)",
                                          options_.host, options_.port, why));
   }
 

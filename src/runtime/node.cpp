@@ -180,8 +180,9 @@ struct node::state {
   }
 
   bulk_outlet_factory outlets() {
-    if (!context) context = make_zmq_context();
-    return zmq_bulk_outlets(context, limits());
+    // With a thread of its own: that of the sources is busy enough with receiving.
+    if (!outlet_context) outlet_context = make_zmq_context();
+    return zmq_bulk_outlets(outlet_context, limits());
   }
 
   /// Where ingesters of other processes send large frames.
@@ -358,7 +359,8 @@ struct node::state {
   std::unique_ptr<tls_tunnel> tunnel; ///< null: nothing goes through TLS
   std::unique_ptr<last_words> words;  ///< outlives the workers
   system_config config;
-  std::shared_ptr<zmq::context_t> context;
+  std::shared_ptr<zmq::context_t> context;        ///< of the sources
+  std::shared_ptr<zmq::context_t> outlet_context; ///< of the ways for frames to other processes
   caf::actor_system system;
   incarnation life;
   member_info self;

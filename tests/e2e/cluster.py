@@ -133,6 +133,7 @@ class Cluster:
         self.config = folder / "site.toml"
         self.controller_url = f"http://127.0.0.1:{self.http_port}"
         self.session = requests.Session()
+        self.defaults = {}  # keys of [cluster], unless a test says otherwise
 
     # --- configuration ---------------------------------------------------------------------------
 
@@ -147,7 +148,7 @@ class Cluster:
         for name in streams:
             self.stream_ports.setdefault(name, free_port())
         text = toml_table("[cluster]", {"name": "e2e", "controller": f"{controller}:{self.join_port}",
-                                        **(cluster or {})})
+                                        **self.defaults, **(cluster or {})})
         text += toml_table("[http]", {"control": f"{controller}:{self.http_port}",
                                       "results": f"{controller}:{self.results_port}", **(http or {})})
         for name in streams:

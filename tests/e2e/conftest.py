@@ -52,6 +52,13 @@ def cluster(tmp_path):
     assert not odd, f"did not end by SIGTERM as they should, with status: {odd}"
 
 
+@pytest.fixture(params=["beside", "in messages"])
+def frames_go(request, cluster):
+    """How frames get from one process to another."""
+    cluster.defaults = {"bulk_from": "1B"} if request.param == "beside" else {"bulk": False}
+    return request.param
+
+
 @pytest.fixture
 def instrument(cluster):
     """Makes the instrument of a configured stream."""

@@ -124,6 +124,9 @@ class SpreadCluster(Cluster):
         return next(p for p in self.of_all_roles() if self.place_of[p] == place)
 
 
+pytestmark = pytest.mark.usefixtures("frames_go")
+
+
 def wait_until_missed(cluster, place, other):
     """One end at least has given up the connection."""
     ends = [cluster.at(place), cluster.at(other)]

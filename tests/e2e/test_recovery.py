@@ -15,8 +15,14 @@ from files import events_of_dump, results
 from undertaking import NO_NUMBER, PATIENCE, STREAMS, Undertaking, numbers, wait_for_log
 from witness import events_of
 
-def test_nothing_happens(cluster):
-    Undertaking(cluster, frames=500).begin().assert_whole()
+pytestmark = pytest.mark.usefixtures("frames_go")
+
+
+def test_nothing_happens(cluster, frames_go):
+    scan = Undertaking(cluster, frames=500).begin()
+    scan.assert_whole()
+    beside = [s.get("bytes_beside_messages", 0) for s in cluster.get("status")["streams"].values()]
+    assert all(b > 0 for b in beside) == any(b > 0 for b in beside) == (frames_go == "beside"), beside
 
 
 # --- killed --------------------------------------------------------------------------------------

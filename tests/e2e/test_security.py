@@ -69,6 +69,7 @@ def inline(tls):
 # -- between nodes --------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("frames_go")
 def test_a_scan_goes_through_tls(cluster, authority):
     cluster.configure(cluster={"tls": authority.node()}, simulate=[{"stream": "det", "frames": 200, "shape": [8, 8]}])
     cluster.start_parts()
