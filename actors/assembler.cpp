@@ -72,6 +72,7 @@ struct assembler_state {
       std::iota(all.begin(), all.end(), std::size_t{0});
       return_credit(all);
       asked.reset();
+      tell_through();
       ask_leave();
       return armed{options.life, 0, true, last_dispatch};
     }
@@ -93,6 +94,8 @@ struct assembler_state {
     busy.assign(options.workers.size(), 0);
     under_way.assign(options.workers.size(), 0);
     reported.assign(options.workers.size(), 0);
+    dispatched.assign(options.workers.size(), 0);
+    granted.assign(options.workers.size(), credit_window::initial);
     ways.clear();
     meeting = {};
     kept.start_anew();
@@ -135,7 +138,10 @@ struct assembler_state {
     last_dispatch = m.dispatch;
     if (m.alone) secluded.seclude(m.dispatch);
     for (auto& run : m.runs)
-      if (auto i = local.find(run.worker); i != local.end()) joiner->expect(i->second, run, m.dispatch);
+      if (auto i = local.find(run.worker); i != local.end()) {
+        joiner->expect(i->second, run, m.dispatch);
+        dispatched[i->second] += run.events.count;
+      }
     joiner->match();
     pass_on();
   }
@@ -192,20 +198,30 @@ struct assembler_state {
     windows[i->second].done(m.count, m.busy, m.bytes);
     busy[i->second] += m.busy;
     if (under_way[i->second] > 0) --under_way[i->second];
-    // Not for every batch: whoever has more to do can wait, and so many are spared being woken.
-    auto unreported = windows[i->second].processed() - reported[i->second];
-    if (under_way[i->second] == 0 || unreported * 4 >= windows[i->second].window())
-      return_credit({i->second});
+    if (is_awaited(i->second)) return_credit({i->second});
+    bool told = secluded.through().has_value();
     secluded.done(ready);
-    if (auto through = secluded.take_through())
-      self->send(controller, trial{head(), *through, trial::step::through});
+    if (!told) tell_through();
     hand_over();
   }
 
-  /// Leave to process an event alone.
+  /// Not for every batch: as long as a worker has enough before it, its credit can wait, and so many are
+  /// spared being woken.
+  bool is_awaited(std::size_t w) const {
+    auto processed = windows[w].processed();
+    return (processed - reported[w]) * 4 >= granted[w] - reported[w] || dispatched[w] <= processed;
+  }
+
+  void tell_through() {
+    if (auto through = secluded.through())
+      self->send(controller, trial{head(), *through, trial::step::through});
+  }
+
+  /// Leave to process an event alone, or to go on after it.
   void take(const trial& m) {
-    if (!is_current(m.head) || m.step != trial::step::go) return;
-    secluded.allow(m.dispatch, ready);
+    if (!is_current(m.head)) return;
+    if (m.step == trial::step::go) secluded.allow(m.dispatch, ready);
+    if (m.step == trial::step::known) secluded.known(m.dispatch, ready);
     hand_over();
   }
 
@@ -276,6 +292,7 @@ struct assembler_state {
     credit m{head(), {}};
     for (auto w : workers) {
       reported[w] = windows[w].processed();
+      granted[w] = windows[w].granted();
       m.workers.push_back({indices[w], windows[w].granted(), reported[w], busy[w]});
     }
     self->send(controller, std::move(m));
@@ -329,8 +346,11 @@ struct assembler_state {
   std::vector<credit_window> windows;
   /// Time that each worker spent in analysis code, ns.
   std::vector<std::uint64_t> busy;
-  /// Batches that each has in hand, and events that the controller knows it is through with.
-  std::vector<std::uint64_t> under_way, reported;
+  /// Batches that each has in hand, events that the controller knows it is through with, and how many it
+  /// knows that it is ready for.
+  std::vector<std::uint64_t> under_way, reported, granted;
+  /// Events that each was given by the controller.
+  std::vector<std::uint64_t> dispatched;
   /// By sender and stream.
   std::map<std::pair<incarnation, stream_index>, way> ways;
   /// Messages, and the frames that travel beside them.

@@ -317,10 +317,15 @@ void controller_state::take(const trial& m) {
     if (is_on) s.trial.going = true;
     self->send(caf::actor_cast<caf::actor>(self->current_sender()),
                trial{s.head(), m.dispatch, trial::step::go});
-  } else if (is_on && m.step == trial::step::through) {
-    s.attempts.erase(s.trial.what);
-    s.trial.on = false;
-    try_next();
+  } else if (m.step == trial::step::through) {
+    if (is_on) {
+      s.attempts.erase(s.trial.what);
+      s.trial.on = false;
+      try_next();
+    }
+    // Only now may anything else end that process.
+    self->send(caf::actor_cast<caf::actor>(self->current_sender()),
+               trial{s.head(), m.dispatch, trial::step::known});
   }
 }
 

@@ -24,7 +24,7 @@ namespace {
 
 using clock_type = std::chrono::steady_clock;
 /// How long something may be ready while nobody gets to it.
-constexpr auto patience = std::chrono::milliseconds(1);
+constexpr auto patience = std::chrono::milliseconds(4);
 /// How long a thread is lent at a time: it has something of its own to do.
 constexpr auto lent_time = std::chrono::milliseconds(1);
 /// Code is taken to be quick when it took less than that so many times in a row.

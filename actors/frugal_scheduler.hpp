@@ -4,7 +4,7 @@
 /// with what it has made ready itself, and another thread joins in when
 ///
 ///   - an actor says that it will take long or wait for a disk (`blocking_section`, `unknown_pace`),
-///   - or something has been ready for a millisecond, because an actor takes long without saying so.
+///   - or something has been ready for some milliseconds, because an actor takes long without saying so.
 ///
 /// So code that blocks holds up nobody else for long; there are as many threads as block at the same time,
 /// and one or two. Without work none of them wakes up.

@@ -144,11 +144,11 @@ struct dispatches {
 };
 
 /// An event that is processed alone. assembler -> controller: it could be now; it was. controller ->
-/// assembler: let it.
+/// assembler: let it; it is known that it was.
 struct trial {
   message_head head;
   dispatch_id dispatch;
-  enum class step : std::uint8_t { ready, go, through } step = step::ready;
+  enum class step : std::uint8_t { ready, go, through, known } step = step::ready;
 };
 
 /// ingester -> controller: where the arm lies that has begun, for who may have to take the stream up.

@@ -104,7 +104,8 @@ double rate_to_end(pipeline& system, std::uint64_t frames, const pipeline_settin
       return static_cast<double>(p.total_events - warm) / std::chrono::duration<double>(now - start).count();
     }
     if (p.finished) throw std::runtime_error("the scan " + p.state + ": " + p.trouble);
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    // Asking takes a core as well.
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }
 

@@ -5,7 +5,7 @@
 namespace dtranspose {
 
 void seclusion::add(std::size_t worker, joined_batch batch, std::vector<piece>& out) {
-  if (announced_.empty() && waiting_.empty()) {
+  if (announced_.empty() && waiting_.empty() && !through_) {
     ++under_way_;
     out.push_back({worker, std::move(batch)});
     return;
@@ -31,7 +31,7 @@ void seclusion::split(std::size_t worker, joined_batch batch) {
 }
 
 void seclusion::release(std::vector<piece>& out) {
-  while (!waiting_.empty() && !alone_ && !is_secluded(waiting_.front().batch)) {
+  while (!waiting_.empty() && !alone_ && !through_ && !is_secluded(waiting_.front().batch)) {
     ++under_way_;
     out.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
@@ -47,8 +47,15 @@ void seclusion::done(std::vector<piece>& out) {
   release(out);
 }
 
+bool seclusion::known(dispatch_id dispatch, std::vector<piece>& out) {
+  if (through_ != dispatch) return false;
+  through_.reset();
+  release(out);
+  return true;
+}
+
 std::optional<dispatch_id> seclusion::asks() const {
-  if (waiting_.empty() || alone_ || under_way_ > 0 || !is_secluded(waiting_.front().batch))
+  if (waiting_.empty() || alone_ || through_ || under_way_ > 0 || !is_secluded(waiting_.front().batch))
     return std::nullopt;
   return waiting_.front().batch.events.front().dispatch;
 }

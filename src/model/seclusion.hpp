@@ -12,7 +12,8 @@
 namespace dtranspose {
 
 /// Between the joiner and the workers of one process: what is joined passes through in order. A secluded
-/// event waits until everything before it is through, then for leave, and everything behind it waits for it.
+/// event waits until everything before it is through, then for leave, and everything behind it waits until it
+/// is known elsewhere that it is through: what ends the process after that must not be taken for its doing.
 class seclusion {
  public:
   struct piece {
@@ -35,8 +36,11 @@ class seclusion {
   /// Leave for the event of that dispatch; false: it does not wait for it.
   bool allow(dispatch_id dispatch, std::vector<piece>& out);
 
-  /// The dispatch whose secluded event is through, once.
-  std::optional<dispatch_id> take_through() { return std::exchange(through_, std::nullopt); }
+  /// The dispatch whose secluded event is through, which is to be told.
+  std::optional<dispatch_id> through() const { return through_; }
+
+  /// That is known now; false: it is not what was told.
+  bool known(dispatch_id dispatch, std::vector<piece>& out);
 
  private:
   bool is_secluded(const joined_batch& batch) const {

@@ -185,7 +185,7 @@ TEST_F(assembler, credit_is_cumulative_and_never_sinks) {
   dispatch(0, 8, 1, 1);
   data(a, {0, 1, 2, 3, 4, 5, 6, 7});
   std::uint64_t granted = credit_window::initial, through = 0;
-  for (auto n : {1, 2, 5}) {
+  for (auto n : {2, 4, 2}) {
     done(first, 1, static_cast<std::uint64_t>(n));
     through += static_cast<std::uint64_t>(n);
     auto m = controller.expect<credit>();
@@ -202,6 +202,25 @@ TEST_F(assembler, credit_is_cumulative_and_never_sinks) {
   done(first, 0, 1);
   done(first, 1, 1, 2);
   EXPECT_THAT(controller.all<credit>(), IsEmpty());
+}
+
+TEST_F(assembler, credit_waits_while_there_is_enough_to_do) {
+  ready();
+  dispatch(0, 8, 1, 1);
+  data(a, {0, 1, 2, 3, 4, 5, 6, 7});
+  done(first, 1, 1);
+  EXPECT_THAT(controller.all<credit>(), IsEmpty());
+  done(first, 1, 1);
+  EXPECT_EQ(controller.expect<credit>().workers.at(0).processed, 2u);
+  done(first, 1, 1);
+  EXPECT_THAT(controller.all<credit>(), IsEmpty()) << "it may do more now";
+  done(first, 1, 5);
+  EXPECT_EQ(controller.expect<credit>().workers.at(0).processed, 8u);
+  // Nothing is left to do: that is told at once.
+  dispatch(8, 1, 1, 1);
+  data(a, {8});
+  done(first, 1, 1);
+  EXPECT_EQ(controller.expect<credit>().workers.at(0).processed, 9u);
 }
 
 TEST_F(assembler, large_events_get_little_credit) {
@@ -470,8 +489,8 @@ TEST_F(assembler, a_controller_that_was_away_learns_where_it_stands) {
   auto told = other.expect<credit>();
   ASSERT_EQ(told.workers.size(), 2u);
   EXPECT_EQ(told.workers[0].processed, 3u);
-  done(first, 1, 1);
-  EXPECT_EQ(other.expect<credit>().workers.at(0).processed, 4u);
+  done(first, 1, 4);
+  EXPECT_EQ(other.expect<credit>().workers.at(0).processed, 7u);
   EXPECT_THAT(controller.all<credit>(), IsEmpty());
   EXPECT_FALSE(other.ask<armed>(actor, order(2)).get().known);
 }

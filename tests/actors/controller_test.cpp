@@ -1174,7 +1174,12 @@ TEST_F(controller, a_suspect_that_is_none_goes_on) {
     EXPECT_EQ(leave[0].dispatch, tried);
     user.send(actor, trial{head, dispatch_id(tried.value + 100), trial::step::through});
     EXPECT_EQ(events_in(given()), 0u) << "that was another one";
+    user.all<trial>();
     user.send(actor, trial{head, tried, trial::step::through});
+    auto told = user.all<trial>();
+    ASSERT_THAT(told, SizeIs(1));
+    EXPECT_EQ(told[0].step, trial::step::known);
+    EXPECT_EQ(told[0].dispatch, tried);
   }
   EXPECT_EQ(seen, std::set<std::uint64_t>(had[2].begin(), had[2].end()));
   commit(head, 0, 9);

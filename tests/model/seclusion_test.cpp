@@ -64,11 +64,15 @@ TEST_F(seclusion_test, a_secluded_event_waits_until_all_before_it_are_through_an
   EXPECT_FALSE(s.asks());
   s.add(0, batch({{6, 3}}), out);
   EXPECT_THAT(taken(), ElementsAre(ElementsAre(3))) << "it is alone";
-  EXPECT_FALSE(s.take_through());
+  EXPECT_FALSE(s.through());
   s.done(out);
-  EXPECT_EQ(s.take_through(), dispatch_id(7));
-  EXPECT_FALSE(s.take_through());
-  EXPECT_THAT(taken(), ElementsAre(ElementsAre(4, 5), ElementsAre(6)));
+  EXPECT_EQ(s.through(), dispatch_id(7));
+  s.add(0, batch({{7, 3}}), out);
+  EXPECT_FALSE(s.known(dispatch_id(6), out));
+  EXPECT_THAT(taken(), IsEmpty()) << "nobody knows yet that it was not this one";
+  EXPECT_TRUE(s.known(dispatch_id(7), out));
+  EXPECT_FALSE(s.through());
+  EXPECT_THAT(taken(), ElementsAre(ElementsAre(4, 5), ElementsAre(6), ElementsAre(7)));
 }
 
 TEST_F(seclusion_test, several_go_one_after_the_other) {
@@ -79,10 +83,12 @@ TEST_F(seclusion_test, several_go_one_after_the_other) {
   EXPECT_FALSE(s.allow(dispatch_id(8), out));
   EXPECT_TRUE(s.allow(dispatch_id(7), out));
   s.done(out);
-  EXPECT_EQ(s.take_through(), dispatch_id(7));
+  EXPECT_FALSE(s.asks());
+  EXPECT_TRUE(s.known(dispatch_id(7), out));
   EXPECT_EQ(s.asks(), dispatch_id(8));
   EXPECT_TRUE(s.allow(dispatch_id(8), out));
   s.done(out);
+  EXPECT_TRUE(s.known(dispatch_id(8), out));
   EXPECT_THAT(taken(), ElementsAre(ElementsAre(1), ElementsAre(2)));
   s.add(0, batch({{3, 9}}), out);
   EXPECT_THAT(taken(), ElementsAre(ElementsAre(3)));

@@ -37,8 +37,8 @@ INSTANTIATE_TEST_SUITE_P(faults, simulation,
                                          trial{"kill_ingester", 400}, trial{"kill_reducer", 400},
                                          trial{"kill_controller", 400}, trial{"cut", 400},
                                          trial{"freeze", 300}, trial{"disk_full", 100},
-                                         trial{"late_join", 300}, trial{"stop", 200}, trial{"lossless", 1000},
-                                         trial{"all", 1000}),
+                                         trial{"late_join", 300}, trial{"cut_frames", 400},
+                                         trial{"stop", 200}, trial{"lossless", 1000}, trial{"all", 1000}),
                          [](auto& info) { return info.param.variant; });
 
 /// What the simulation is good for: each of these is found.
