@@ -1,6 +1,7 @@
 #include "instrument/albaem_series.hpp"
 
 #include <string>
+#include <utility>
 
 #include "instrument/noise.hpp"
 #include "instrument/sent_ns.hpp"
@@ -17,11 +18,21 @@ struct albaem_content {
   std::uint64_t readings = 0, seed = 0;
   std::uint32_t channels = 4;
   bool varying = false, overflow = false;
+  std::shared_ptr<const readings_view> view = {};
+  std::uint64_t first_frame = 0;
 };
+
+albaem_reading reading_of(const albaem_content& what, std::uint64_t frame) {
+  if (!what.view) return albaem_series_reading(what.seed, frame, what.channels, what.varying);
+  auto reading = albaem_series_reading(what.seed, frame, 0);
+  std::uint32_t channel = 0;
+  for (auto current : what.view->at(what.first_frame + frame)) reading.channels[++channel] = current;
+  return reading;
+}
 
 class albaem_series final : public series_generator {
  public:
-  explicit albaem_series(albaem_content what) : what_(what) {}
+  explicit albaem_series(albaem_content what) : what_(std::move(what)) {}
 
   std::optional<stream_data> next() override {
     if (made_ == entries()) return std::nullopt;
@@ -31,9 +42,7 @@ class albaem_series final : public series_generator {
     else if (message_id == entries())
       write_albaem_end(text_, message_id, what_.overflow, false);
     else
-      write_albaem_reading(text_,
-                           albaem_series_reading(what_.seed, message_id - 2, what_.channels, what_.varying),
-                           realtime_ns());
+      write_albaem_reading(text_, reading_of(what_, message_id - 2), realtime_ns());
     return memory_frames::of(albaem_type_tag, {text_});
   }
 
@@ -50,11 +59,13 @@ class albaem_series final : public series_generator {
 std::unique_ptr<series_generator> make_albaem_series(const series_settings& settings) {
   option_reader options(settings.options);
   albaem_content what{.readings = settings.frames, .seed = settings.seed};
+  what.view = settings.view.readings;
+  what.first_frame = settings.first_frame;
   what.channels = static_cast<std::uint32_t>(options.whole("channels", what.channels, 0, channels_limit));
   what.varying = options.flag("varying", false);
   what.overflow = options.flag("overflow", false);
   options.finish();
-  return std::make_unique<albaem_series>(what);
+  return std::make_unique<albaem_series>(std::move(what));
 }
 
 albaem_reading albaem_series_reading(std::uint64_t seed, std::uint64_t frame, std::uint32_t channels,

@@ -17,6 +17,8 @@ namespace dtranspose {
 /// | varying  | false, true  | every third reading lacks its last channel    |
 /// | overflow | false, true  | the end tells of a read overflow              |
 ///
+/// With a view channel 1 is its first column, in A, and so on; `channels` and `varying` don't matter.
+///
 /// Throws std::runtime_error for an unknown option or a value that it can't have.
 std::unique_ptr<series_generator> make_albaem_series(const series_settings& settings);
 

@@ -32,6 +32,8 @@ struct contrast_settings {
   bool positions_are_arrays = false;
   std::uint64_t heartbeat_every = 0, scannr = 1;
   contrast_status end = contrast_status::finished;
+  std::shared_ptr<const readings_view> view = {};
+  std::uint64_t first_frame = 0;
 };
 
 /// Enough for all points in about as many rows.
@@ -43,6 +45,8 @@ std::uint64_t square_columns(std::uint64_t points) {
 
 contrast_settings read_settings(const series_settings& settings) {
   contrast_settings s{.frames = settings.frames, .seed = settings.seed};
+  s.view = settings.view.readings;
+  s.first_frame = settings.first_frame;
   option_reader options(settings.options);
   s.columns = options.whole("columns", square_columns(s.frames), 1, whole_limit);
   s.motors = options.whole("motors", 2, 0, 1000);
@@ -71,7 +75,25 @@ double on_axis(std::uint64_t step, std::uint64_t steps, double noise) {
   return -2 + width * (static_cast<double>(step) + 0.02 * (noise - 0.5));
 }
 
+/// What the view reads at that point, by name.
+value_map readings_of(const contrast_settings& s, std::uint64_t point) {
+  value_map readings;
+  auto numbers = s.view->at(s.first_frame + point);
+  auto columns = s.view->columns();
+  for (std::size_t i = 0; i < columns.size(); ++i) readings.set(columns[i].name, numbers[i]);
+  return readings;
+}
+
+double number_in(const value_map& readings, std::string_view name) {
+  auto found = readings.find(name);
+  return found ? found->as_number().value_or(0) : 0;
+}
+
 contrast_position position_of(const contrast_settings& s, std::uint64_t point) {
+  if (s.view) {
+    auto readings = readings_of(s, point);
+    return {number_in(readings, "sx"), number_in(readings, "sy")};
+  }
   return {on_axis(point / s.columns, s.rows, noise_of(s, point, 0)),
           on_axis(point % s.columns, s.columns, noise_of(s, point, 1))};
 }
@@ -107,11 +129,14 @@ contrast_point make_point(const contrast_settings& s, std::uint64_t number) {
   for (std::uint64_t i = 0; i < s.motors; ++i)
     fields.set(fmt::format("motor{}", i + 1), noise_of(s, number, place_of_motors + i));
   auto measured = [&](double x, std::uint64_t place) {
-    return one_element(x + 1e-3 * noise_of(s, number, place));
+    return one_element(s.view ? x : x + 1e-3 * noise_of(s, number, place));
   };
   fields.set("pseudo", value_map{{"x", measured(at.sx, 3)}, {"y", measured(at.sy, 4)}});
   fields.set("panda0", counters_of(s, number));
   fields.set("xspress3", link_to_spectra(s));
+  if (s.view)
+    for (auto& [name, reading] : readings_of(s, number))
+      if (!fields.find(name)) fields.set(name, reading);
   fields.set("sent_ns", realtime_ns());
   return point;
 }
@@ -121,7 +146,9 @@ contrast_scan make_scan(const contrast_settings& s, contrast_status status) {
   scan.status = status;
   scan.scannr = static_cast<std::int64_t>(s.scannr);
   scan.path = directory;
-  scan.description = fmt::format("mesh sx -2 2 {} sy -2 2 {} {}", s.rows - 1, s.columns - 1, exposure_s);
+  scan.description =
+      s.view ? s.view->title()
+             : fmt::format("mesh sx -2 2 {} sy -2 2 {} {}", s.rows - 1, s.columns - 1, exposure_s);
   const bool after = status != contrast_status::started;
   auto at = after && s.frames > 0 ? position_of(s, s.frames - 1) : contrast_position{};
   scan.snapshot = {{"sx", at.sx}, {"sy", at.sy}, {"energy", 12000.0}};
@@ -137,7 +164,8 @@ stream_data message(std::vector<std::byte> pickle) {
 
 class contrast_series final : public series_generator {
  public:
-  explicit contrast_series(contrast_settings s) : settings_(s), heartbeat_due_(s.heartbeat_every > 0) {}
+  explicit contrast_series(contrast_settings s)
+      : settings_(std::move(s)), heartbeat_due_(settings_.heartbeat_every > 0) {}
 
   std::optional<stream_data> next() override {
     if (std::exchange(heartbeat_due_, false)) return message(write_contrast_heartbeat());

@@ -24,7 +24,9 @@ namespace dtranspose {
 /// A point has `sx`, which steps from row to row, and `sy`, which steps within a row (both from -2 to 2,
 /// within a hundredth of a step), the map `pseudo` with arrays `x`, `y` of one element near them, the map
 /// `panda0`, the link `xspress3`, and `sent_ns`, which is `CLOCK_REALTIME`. `shape` and `type` are not used.
-/// Throws std::runtime_error for an unknown option or a value that it can't have.
+/// With a view its columns are fields of these names, `sx` and `sy` among them (0 where they are missing);
+/// the description is its title. Throws std::runtime_error for an unknown option or a value that it can't
+/// have.
 std::unique_ptr<series_generator> make_contrast_series(const series_settings& settings);
 
 /// Where the point of that number is: `sx` and `sy`. Throws as `make_contrast_series`.

@@ -47,7 +47,8 @@ void take_options(dectris_settings& s) {
 }
 
 void check(const dectris_settings& s) {
-  auto& [frames, shape, type, seed, options] = s.series;
+  auto& shape = s.series.shape;
+  const auto type = s.series.type;
   if (type != dtype::uint8 && type != dtype::uint16 && type != dtype::uint32)
     throw std::runtime_error(fmt::format("type: {} is none of uint8, uint16, uint32", name_of(type)));
   if (shape.size() != 2)

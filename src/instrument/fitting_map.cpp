@@ -1,6 +1,7 @@
 #include "instrument/fitting_map.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <vector>
@@ -22,6 +23,12 @@ std::uint64_t end_of(const simulated_stream& stream) {
   return stream.frames == 0 ? 0 : (stream.frames - 1) * stream.every + 1;
 }
 
+/// The event before which the stream is armed again; beyond all events if it is not.
+std::uint64_t pause_of(const simulated_stream& stream) {
+  bool pauses = stream.rearmed && *stream.rearmed > 0 && *stream.rearmed < stream.frames;
+  return pauses ? *stream.rearmed * stream.every : std::numeric_limits<std::uint64_t>::max();
+}
+
 /// Cuts a scan into parts and gives the same name to equal ones.
 class cutter {
  public:
@@ -39,6 +46,7 @@ class cutter {
     auto sequence = nlohmann::json::array();
     std::uint64_t event = 0;
     do {
+      for (auto& name : pauses_before(event)) sequence.push_back(name);
       auto next = next_cut(event);
       sequence.push_back(part(event, next));
       event = next;
@@ -56,10 +64,23 @@ class cutter {
     for (auto& stream : streams_) {
       auto end = end_of(stream);
       if (event < end) next = std::min(next, end);
+      if (auto pause = pause_of(stream); event < pause) next = std::min(next, pause);
       if (period_ % stream.every != 0 && event < end)
         next = std::min(next, event / stream.every * stream.every + stream.every);
     }
     return next;
+  }
+
+  /// Parts of an end and a start each, which everybody must see.
+  std::vector<std::string> pauses_before(std::uint64_t event) {
+    std::vector<std::string> names;
+    for (auto& stream : streams_) {
+      if (pause_of(stream) != event) continue;
+      auto everybody = nlohmann::json::array({{{"constraint", nullptr}}});
+      names.push_back("rearm_" + stream.name);
+      parts_[names.back()] = {{stream.name, nlohmann::json::array({everybody, everybody})}};
+    }
+    return names;
   }
 
   std::string part(std::uint64_t begin, std::uint64_t end) {

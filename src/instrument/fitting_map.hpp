@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -11,6 +12,8 @@ struct simulated_stream {
   std::string name;
   std::uint64_t frames = 0; ///< data alone, without start and end
   std::uint64_t every = 1;  ///< a frame in events 0, every, 2 every, ... as long as there are any
+  /// Before this frame it ends and starts again: two events more, in which nobody else has a frame.
+  std::optional<std::uint64_t> rearmed = {};
 };
 
 /// Body of `POST /api/v1/sequence`, to be wrapped (`all_wrap`, the default) as every stream has a

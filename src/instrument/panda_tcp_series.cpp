@@ -36,6 +36,9 @@ struct series_plan {
   std::vector<group> groups; ///< of the columns
   bool xml = false;
   std::uint64_t arms = 1, rows = 0, rows_per_message = 1, seed = 0;
+  std::shared_ptr<const readings_view> view = {};
+  std::uint64_t first_frame = 0;
+  std::vector<std::optional<std::size_t>> seen; ///< of the columns: which of the view's it is
 };
 
 /// Sebastiano Vigna's splitmix64 as a hash.
@@ -120,6 +123,27 @@ panda_column column_of(const field& f, panda_process process) {
   return column;
 }
 
+/// Columns that the view has are read in its units.
+void add_view(series_plan& plan) {
+  plan.seen.resize(plan.header.columns.size());
+  if (!plan.view) return;
+  auto seen = plan.view->columns();
+  for (std::size_t i = 0; i < plan.seen.size(); ++i)
+    for (std::size_t k = 0; k < seen.size(); ++k)
+      if (auto& column = plan.header.columns[i]; column.scalable && column.name == seen[k].name) {
+        plan.seen[i] = k;
+        column.scale = seen[k].step;
+        column.offset = 0;
+        column.units = seen[k].unit;
+      }
+}
+
+std::string fields_of(const readings_view& view) {
+  std::string fields = "PCAP.TS_TRIG.Value";
+  for (auto& column : view.columns()) fields.append(",").append(column.name).append(".Mean");
+  return fields;
+}
+
 void add_columns(series_plan& plan, std::vector<field> fields) {
   if (plan.header.process == panda_process::raw) add_companions(fields);
   std::stable_sort(fields.begin(), fields.end(), [](auto& a, auto& b) {
@@ -131,6 +155,7 @@ void add_columns(series_plan& plan, std::vector<field> fields) {
     plan.groups.push_back(group_of(f.first, f.second));
     plan.header.columns.push_back(column_of(f, plan.header.process));
   }
+  add_view(plan);
   complete_panda_header(plan.header);
 }
 
@@ -148,7 +173,9 @@ series_plan plan_of(const series_settings& settings) {
   plan.header.process =
       options.choice("process", {"scaled", "raw"}) == "raw" ? panda_process::raw : panda_process::scaled;
   plan.xml = options.flag("xml", false);
-  auto fields = split_fields(options.text("fields", default_fields));
+  plan.view = settings.view.readings;
+  plan.first_frame = settings.first_frame;
+  auto fields = split_fields(options.text("fields", plan.view ? fields_of(*plan.view) : default_fields));
   plan.rows_per_message = options.whole("rows_per_message", 1, 1, 100'000);
   options.finish();
   plan.rows = settings.frames;
@@ -182,6 +209,14 @@ captured capture(const series_plan& plan, std::size_t column, std::uint64_t arm,
           static_cast<std::uint64_t>(half * (position * position + neighbour * neighbour))};
 }
 
+/// The same of a position that the view tells; it stands still while it is averaged.
+captured capture_seen(const panda_column& column, double position) {
+  std::int64_t number = std::llround(position / column.scale);
+  if (column.capture != "Mean" && column.capture != "StdDev" && column.capture != "Sum") return {number};
+  std::int64_t samples = samples_per_row;
+  return {samples * number, static_cast<std::uint64_t>(samples * number * number)};
+}
+
 double scaled(const panda_column& column, const captured& what) {
   if (column.capture == "StdDev") return column.scale * 0.5;
   auto number = static_cast<double>(what.number);
@@ -212,9 +247,12 @@ void put_captured(const panda_column& column, const captured& what, std::byte* t
 }
 
 void put_row(const series_plan& plan, std::uint64_t arm, std::uint64_t row, std::byte* to) {
+  std::vector<double> seen;
+  if (plan.view) seen = plan.view->at(plan.first_frame + arm * plan.rows + row);
   for (std::size_t i = 0; i < plan.header.columns.size(); ++i) {
     auto& column = plan.header.columns[i];
-    put_captured(column, capture(plan, i, arm, row), to + column.position);
+    auto what = plan.seen[i] ? capture_seen(column, seen[*plan.seen[i]]) : capture(plan, i, arm, row);
+    put_captured(column, what, to + column.position);
   }
 }
 

@@ -28,6 +28,9 @@ namespace dtranspose {
 /// `PCAP.TS_...` are times in units of 8 ns; any other name is a position in units of 0.5 um, offset by 1.
 /// Captures are `Value`, `Diff`, `Min`, `Max`, `Sum`, `Mean` and `StdDev`. Columns are sent in the server's
 /// order; raw means and deviations bring along what they are computed from.
+///
+/// With a view its columns are positions, in their own units and steps; without `fields` the time and the
+/// mean of each of them are sent.
 std::unique_ptr<series_generator> make_panda_tcp_series(const series_settings& settings);
 
 /// How a simulated PandABox with these options of the series answers to an options line: `OK` if it is what

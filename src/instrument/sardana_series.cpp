@@ -66,6 +66,8 @@ class sardana_series final : public series_generator {
   double messages_per_frame() const override { return what_.custom ? 2 : 1; }
 
  private:
+  const readings_view* view() const { return settings_.view.readings.get(); }
+
   static std::string counter_name(std::uint64_t i) { return fmt::format("ct{:02}", i + 1); }
 
   std::string description() const {
@@ -75,8 +77,14 @@ class sardana_series final : public series_generator {
     d.scandir = "/tmp";
     d.scanfile = "simulated.h5";
     d.starttime = "2025-01-01T00:00:00.000000";
-    d.ref_moveables = {"mot01"};
     d.total_scan_intervals = static_cast<std::int64_t>(settings_.frames) - 1;
+    if (view()) {
+      d.title = view()->title();
+      for (auto& column : view()->columns())
+        d.columns.push_back({.name = column.name, .label = column.name, .dtype = "float64"});
+      return write_sardana_description(d);
+    }
+    d.ref_moveables = {"mot01"};
     d.columns.push_back({.name = "mot01", .label = "mot01", .dtype = "float64", .is_reference = true});
     for (std::uint64_t i = 0; i < what_.counters; ++i) {
       d.counters.push_back(counter_name(i));
@@ -95,6 +103,13 @@ class sardana_series final : public series_generator {
     if (what_.first_point) r.point_nb = *what_.first_point + n;
     auto intervals = static_cast<double>(std::max<std::uint64_t>(settings_.frames, 2) - 1);
     r.timestamp = 0.1 * static_cast<double>(n);
+    if (view()) {
+      auto numbers = view()->at(settings_.first_frame + n);
+      auto columns = view()->columns();
+      for (std::size_t i = 0; i < columns.size(); ++i) r.columns.set(columns[i].name, numbers[i]);
+      r.columns.set("sent_ns", realtime_ns());
+      return write_sardana_record(r);
+    }
     r.columns.set("mot01", static_cast<double>(n) / intervals);
     for (std::uint64_t i = 0; i < what_.counters; ++i) r.columns.set(counter_name(i), count_of(n, i));
     if (what_.spectrum) r.columns.set("mca01", spectrum(n));

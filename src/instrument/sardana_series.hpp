@@ -21,6 +21,8 @@ namespace dtranspose {
 /// | nan       | false, true     | every third value of `ct01` is the bare token NaN                        |
 /// | custom    | false, true     | custom data after every record, which are no entries                     |
 ///
+/// With a view its columns are all there are, and the title is its own.
+///
 /// Throws std::runtime_error for an unknown option or a value that it can't have, and for a spectrum beyond
 /// what fits a body.
 std::unique_ptr<series_generator> make_sardana_series(const series_settings& settings);

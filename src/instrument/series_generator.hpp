@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "instrument/instrument_view.hpp"
 #include "model/frame.hpp"
 #include "model/value.hpp"
 #include "protocol/options.hpp"
@@ -21,6 +22,8 @@ struct series_settings {
   dtype type = dtype::uint16;                ///< of a frame, where the protocol leaves a choice
   std::uint64_t seed = 0;                    ///< equal seeds generate equal content
   protocol_options options = {};             ///< of the protocol, e.g. `header_detail`
+  instrument_view view = {};                 ///< gives shape, type and content, if there is one
+  std::uint64_t first_frame = 0;             ///< number of the first frame, as `view` counts
 };
 
 /// Makes one series, message by message. Used from one thread; what it made may be held and dropped in any,
@@ -40,7 +43,8 @@ class series_generator {
 };
 
 /// The generator of that protocol; null for a name that is none. Throws std::runtime_error that names what
-/// cannot be generated: an unknown option, a shape or type that the protocol does not have.
+/// cannot be generated: an unknown option, a shape or type that the protocol does not have, a view that is
+/// not what its instruments see.
 std::unique_ptr<series_generator> make_series(std::string_view protocol, const series_settings& settings);
 
 } // namespace dtranspose

@@ -7,14 +7,17 @@
 
 namespace dtranspose {
 
-/// Start, images numbered from 0, end: what `frame_generator` makes. Options:
+/// Start, images numbered from 0, end: what `frame_generator` makes, or what a camera sees. Options:
 ///
-/// | option         | values                  | | | -------------- | ----------------------- |
-/// ------------------------------------------------------------- | | compression    | none, bslz4 | | | blobs
-/// | one, each               | each: one blob for each index of the first axis of `shape`    | | metadata |
-/// false, true             | nested metadata in the start, further keys in images          | | filename | a
-/// text; empty           | of the start                                                  | | message_number |
-/// a whole number; 0       | `msg_number` of the start                                     |
+/// | option         | values            |                                                           |
+/// | -------------- | ----------------- | --------------------------------------------------------- |
+/// | compression    | none, bslz4       |                                                           |
+/// | blobs          | one, each         | each: a blob for each index of the first axis of `shape`  |
+/// | metadata       | false, true       | nested metadata in the start, further keys in images      |
+/// | filename       | a text; empty     | of the start                                              |
+/// | message_number | a whole number; 0 | `msg_number` of the start                                 |
+///
+/// With a view shape and type are those of the camera, `blobs` is one and there are no `metadata`.
 ///
 /// Throws std::runtime_error for an unknown option, a value that it can't have, `blobs` = `each` without a
 /// first axis and images beyond what one LZ4 block may hold.

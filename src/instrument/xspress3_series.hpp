@@ -14,8 +14,8 @@ namespace dtranspose {
 /// of the series, are those of n modulo this.
 inline constexpr std::uint64_t xspress3_patterns = 4;
 
-/// Start, `frames` images, end. `shape` is [channels, bins]; `type` is not used, spectra are uint32. Headers
-/// of images have `sent_ns`, which is `CLOCK_REALTIME`. Options:
+/// Start, `frames` images, end. `shape` is [channels, bins], with a view that of the spectrometer; `type` is
+/// not used, spectra are uint32. Headers of images have `sent_ns`, which is `CLOCK_REALTIME`. Options:
 ///
 /// | option      | values           | default     |                                                        |
 /// | ----------- | ---------------- | ----------- | ------------------------------------------------------ |

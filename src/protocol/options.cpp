@@ -30,6 +30,19 @@ std::uint64_t option_reader::whole(std::string_view name, std::uint64_t otherwis
   return number;
 }
 
+double option_reader::number(std::string_view name, double otherwise, double least, double most) {
+  auto found = take(name);
+  if (!found) return otherwise;
+  double number = 0;
+  auto end = found->data() + found->size();
+  auto [stop, error] = std::from_chars(found->data(), end, number);
+  // The comparisons are false for what is no number at all.
+  if (error != std::errc() || stop != end || !(number >= least && number <= most))
+    throw std::runtime_error(
+        fmt::format("option {}: '{}' is no number from {} to {}", name, *found, least, most));
+  return number;
+}
+
 bool option_reader::flag(std::string_view name, bool otherwise) {
   auto found = take(name);
   if (!found) return otherwise;

@@ -31,6 +31,9 @@ class option_reader {
   std::uint64_t whole(std::string_view name, std::uint64_t otherwise, std::uint64_t least,
                       std::uint64_t most);
 
+  /// Any number, with or without a fraction.
+  double number(std::string_view name, double otherwise, double least, double most);
+
   bool flag(std::string_view name, bool otherwise);
 
   void finish() const;

@@ -49,6 +49,7 @@ struct simulate_command {
   std::string token_file;           ///< empty: no token
   std::string authority;            ///< empty: those that the system trusts
   std::vector<std::string> streams; ///< empty: all that are simulated
+  std::string truth;                ///< file for what is true of the scene; empty: none
   bool no_map = false;
   std::uint32_t min_workers = 1;
   double patience = 60; ///< seconds to wait for the system to take the map

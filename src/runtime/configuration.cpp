@@ -15,6 +15,7 @@
 
 #include <toml++/toml.h>
 
+#include "beamline/scene.hpp"
 #include "protocol/protocol.hpp"
 
 namespace dtranspose {
@@ -226,6 +227,14 @@ class section {
     });
   }
 
+  /// A number from 0 to 1.
+  void share(string_view key, double& target) {
+    read(key, target, "a number from 0 to 1", [](const toml::node& node) -> std::optional<double> {
+      auto number = node.is_number() ? node.value<double>() : std::nullopt;
+      return number && *number >= 0 && *number <= 1 ? number : std::nullopt;
+    });
+  }
+
   template <class T>
   void quantity(string_view key, T& target, const quantity_kind<T>& kind) {
     read(key, target, kind.what, [&](const toml::node& node) -> std::optional<T> {
@@ -421,6 +430,7 @@ class configuration_reader {
     file.table("reducer", [this](section& in) { read_reducer(in); });
     file.table("output", [this](section& in) { read_output(in); });
     file.table("recording", [this](section& in) { read_recording(in); });
+    file.table("beamline", [this](section& in) { read_beamline(in); });
     file.tables("simulate", [this](section& in) { read_simulate(in); });
     file.take("plan"); // read by the planner alone
     file.finish();
@@ -619,6 +629,64 @@ class configuration_reader {
     in.choice("behind", behind_kinds, result_.recording.behind);
   }
 
+  /// Keys other than `scene` and `rate` are options of the scene.
+  void read_beamline(section& in) {
+    std::string name;
+    in.require("scene");
+    in.text("scene", name);
+    in.quantity("rate", beamline_rate_, rate_kind);
+    protocol_options options;
+    for (auto&& [key, node] : in.content()) {
+      if (in.taken(key.str())) continue;
+      in.take(key.str());
+      if (auto written = written_form(node))
+        options.emplace(key.str(), *written);
+      else
+        in.complain(key.str(), shown(node) + " is not a text, a number, true or false");
+    }
+    if (name.empty()) return;
+    try {
+      result_.scene = make_scene(name, options, folder_);
+    } catch (const std::runtime_error& e) {
+      in.complain("scene", e.what());
+    }
+  }
+
+  void read_role(section& in, simulate_settings& simulate) {
+    in.text("role", simulate.role);
+    if (simulate.role.empty()) return;
+    if (!in.has("rate")) simulate.rate = beamline_rate_;
+    for (auto key : {"recording", "frames", "shape", "dtype", "seed", "every"})
+      if (in.has(key))
+        in.complain(key, "is not for instruments with a role: the scene of [beamline] decides");
+    if (!result_.scene) return in.complain("role", "wants a sound [beamline], which there isn't");
+    simulate.frames = result_.scene->frames();
+    auto roles = result_.scene->roles();
+    if (std::ranges::find(roles, simulate.role) == roles.end())
+      in.complain("role",
+                  in_quotes(simulate.role) + " is no role of the scene; " + or_a_hint(simulate.role, roles));
+  }
+
+  static void read_faults(section& in, fault_settings& faults) {
+    in.table("faults", [&faults](section& table) {
+      constexpr auto most = std::numeric_limits<std::int64_t>::max();
+      table.share("drop", faults.drop);
+      table.share("duplicate", faults.duplicate);
+      table.duration("delay", faults.delay, any_duration);
+      table.whole("seed", faults.seed, 0, most);
+      if (table.has("cut_off")) table.whole("cut_off", faults.cut_off.emplace(), 0, most);
+      if (table.has("rearm")) table.whole("rearm", faults.rearm.emplace(), 1, most);
+      if (!table.has("stall")) return;
+      auto& stall = faults.stall_before.emplace();
+      table.table("stall", [&stall](section& inner) {
+        inner.require("at");
+        inner.require("for");
+        inner.whole("at", stall.at, 0, most);
+        inner.duration("for", stall.length, any_duration);
+      });
+    });
+  }
+
   void read_simulate(section& in) {
     simulate_settings simulate;
     std::string recording;
@@ -627,6 +695,8 @@ class configuration_reader {
     in.text("recording", recording);
     simulate.recording = resolved(recording);
     in.quantity("rate", simulate.rate, rate_kind);
+    read_role(in, simulate);
+    read_faults(in, simulate.faults);
     in.whole("every", simulate.every, 1, std::numeric_limits<std::uint32_t>::max());
     read_generated(in, simulate);
     read_options(in, simulate.options);
@@ -634,8 +704,13 @@ class configuration_reader {
     for (auto key : {"frames", "shape", "dtype", "seed", "options"})
       if (!recording.empty() && in.has(key))
         in.complain(key, "is for generated frames, but there is a recording: give one or the other");
-    if (recording.empty() && !in.has("frames"))
+    if (recording.empty() && simulate.role.empty() && !in.has("frames"))
       in.complain("frames", "is missing: give a number of frames to generate, or a recording");
+    if (!recording.empty() && simulate.faults.rearm)
+      in.complain("faults", "rearm is for generated frames, not for a recording");
+    if (simulate.faults.rearm && *simulate.faults.rearm >= simulate.frames && simulate.frames > 0)
+      in.complain("faults",
+                  "rearm must be before the last of " + std::to_string(simulate.frames) + " frames");
 
     auto same = [&](auto& other) { return other.stream == simulate.stream; };
     if (!simulate.stream.empty() && !has_stream(simulate.stream))
@@ -695,6 +770,7 @@ class configuration_reader {
 
   findings& found_;
   std::filesystem::path folder_;
+  double beamline_rate_ = 0;
   configuration result_;
 };
 

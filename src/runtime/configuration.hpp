@@ -6,17 +6,21 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "instrument/faults.hpp"
 #include "model/ids.hpp"
 #include "model/value.hpp"
 #include "protocol/options.hpp"
 #include "runtime/quantities.hpp"
 
 namespace dtranspose {
+
+class scene;
 
 /// Files of certificates, PEM.
 struct tls_settings {
@@ -188,13 +192,16 @@ struct recording_settings {
   recorder_behind behind = recorder_behind::hold;
 };
 
-/// `[[simulate]]`: an instrument for `dtranspose simulate`, either out of a recording or generated.
+/// `[[simulate]]`: an instrument for `dtranspose simulate`: out of a recording, generated, or with a role in
+/// the scene of `[beamline]`.
 struct simulate_settings {
   /// Required; a configured stream, whose protocol and url it takes.
   std::string stream;
   /// File to send again; empty: generated.
   std::filesystem::path recording;
-  /// Generated frames. Required without a recording.
+  /// What it sees of the scene; empty: nothing, its content is made up.
+  std::string role = {};
+  /// Generated frames. Required without a recording and without a role; with one those of the scene.
   std::uint64_t frames = 0;
   /// Of a generated frame. Default: 64 by 64.
   std::vector<std::size_t> shape = {64, 64};
@@ -204,8 +211,10 @@ struct simulate_settings {
   std::uint64_t seed = 0;
   /// Has a frame in every n-th event only: frame k belongs to event k * every. Default: 1.
   std::uint32_t every = 1;
-  /// Frames per second; 0: as fast as possible. Default: 0.
+  /// Frames per second; 0: as fast as possible. Default: 0, with a role that of the beamline.
   double rate = 0;
+  /// What goes wrong with its frames. Default: nothing.
+  fault_settings faults = {};
   /// Of the protocol's sender: `[simulate.options]`. Default: empty.
   protocol_options options = {};
 };
@@ -221,7 +230,8 @@ struct configuration {
   reducer_settings reducer;
   output_settings output;
   recording_settings recording;
-  std::vector<simulate_settings> simulate; ///< at most one per stream
+  std::shared_ptr<const dtranspose::scene> scene; ///< of `[beamline]`; null without
+  std::vector<simulate_settings> simulate;        ///< at most one per stream
 };
 
 /// All that is wrong with a file, one finding per line: `file:line: [section] key: what`.

@@ -87,6 +87,7 @@ CLI::App* add_simulate(CLI::App& app, simulate_command& c) {
       ->check(CLI::ExistingFile);
   sub->add_option("--stream", c.streams, "simulate only this stream; may be given several times")
       ->allow_extra_args(false);
+  sub->add_option("--truth", c.truth, "HDF5 file for what is true of the simulated beamline, and its faults");
   sub->add_flag("--no-map", c.no_map, "post no trigger map");
   sub->add_option("--min-workers", c.min_workers,
                   "wait until so many workers are there before the map is posted")

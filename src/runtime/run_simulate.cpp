@@ -10,6 +10,9 @@
 #include <thread>
 
 #include "actors/messages.hpp"
+#include "beamline/scene.hpp"
+#include "beamline/truth_file.hpp"
+#include "instrument/faults.hpp"
 #include "instrument/fitting_map.hpp"
 #include "instrument/http_instrument.hpp"
 #include "instrument/panda_tcp_series.hpp"
@@ -39,6 +42,8 @@ constexpr auto poll_interval = std::chrono::milliseconds(100);
 /// One instrument, its thread, and what the map says of it.
 struct simulated {
   simulated_stream what;
+  std::shared_ptr<fault_report> faults = std::make_shared<fault_report>();
+  std::stop_source stop; ///< of waiting on request; of its thread there is another
   std::unique_ptr<instrument> sender;
   std::jthread thread;
   std::atomic<bool> done = false;
@@ -86,21 +91,61 @@ protocol_options sender_options(const stream_settings& stream, const simulate_se
   return options;
 }
 
-programme generated(const stream_settings& stream, const simulate_settings& s) {
-  std::shared_ptr<series_generator> series;
-  auto options = sender_options(stream, s);
-  line_answer answer;
+/// Another series of the same instrument: its counters go on.
+void number_on(protocol_options& options, std::string_view protocol, std::uint64_t entries) {
+  auto add = [&options](const char* name, std::uint64_t otherwise, std::uint64_t more) {
+    auto found = options.find(name);
+    auto before = found == options.end() ? otherwise : std::stoull(found->second);
+    options[name] = std::to_string(before + more);
+  };
+  if (protocol == "stins") add("message_number", 0, entries);
+  if (protocol == "eiger_v1" || protocol == "dectris_v2") add("series", 1, 1);
+  if (protocol == "sardana") add("serialno", 1, 1);
+}
+
+/// The series one after the other: two, if the instrument is armed again.
+std::vector<std::shared_ptr<series_generator>>
+series_of(const stream_settings& stream, const simulate_settings& s, const configuration& all) {
+  series_settings what{.frames = s.frames,
+                       .shape = s.shape,
+                       .type = s.type,
+                       .seed = s.seed,
+                       .options = sender_options(stream, s)};
+  if (!s.role.empty()) what.view = all.scene->view(s.role);
+  std::vector<std::shared_ptr<series_generator>> series;
+  auto add = [&] {
+    series.push_back(make_series(stream.protocol, what));
+    if (!series.back()) throw std::runtime_error(fmt::format("nothing generates {}", stream.protocol));
+  };
+  if (s.faults.rearm) {
+    what.frames = *s.faults.rearm;
+    add();
+    number_on(what.options, stream.protocol, series.back()->entries());
+    what.first_frame = what.frames;
+    what.frames = s.frames - what.frames;
+  }
+  add();
+  return series;
+}
+
+programme generated(const stream_settings& stream, const simulate_settings& s, const configuration& all,
+                    const std::shared_ptr<fault_report>& report) {
+  programme what;
   try {
-    series = make_series(
-        stream.protocol,
-        {.frames = s.frames, .shape = s.shape, .type = s.type, .seed = s.seed, .options = options});
-    if (stream.protocol == "panda_tcp") answer = answer_of_panda_series(options);
+    auto series = series_of(stream, s, all);
+    if (stream.protocol == "panda_tcp") what.answer = answer_of_panda_series(sender_options(stream, s));
+    for (auto& one : series) what.entries += one->entries();
+    what.messages_per_frame = series.front()->messages_per_frame();
+    what.supply = [series, report, rearm = s.faults.rearm, i = std::size_t{0}]() mutable {
+      auto message = series[i]->next();
+      if (message || i + 1 == series.size()) return message;
+      report->rearmed(*rearm);
+      return series[++i]->next();
+    };
   } catch (const std::runtime_error& e) {
     throw std::runtime_error(fmt::format("[[simulate]] of stream '{}': {}", s.stream, e.what()));
   }
-  if (!series)
-    throw std::runtime_error(fmt::format("stream '{}': nothing generates {}", s.stream, stream.protocol));
-  return {[series] { return series->next(); }, series->entries(), series->messages_per_frame(), answer};
+  return what;
 }
 
 programme of_dump(std::shared_ptr<const mapped_file> file, const simulate_settings& s) {
@@ -116,8 +161,9 @@ programme of_capture(std::shared_ptr<const mapped_file> file, const stream_setti
   return {[reader] { return reader->next(); }, index.streams.front().events.size()};
 }
 
-programme programme_of(const stream_settings& stream, const simulate_settings& s) {
-  if (s.recording.empty()) return generated(stream, s);
+programme programme_of(const stream_settings& stream, const simulate_settings& s, const configuration& all,
+                       const std::shared_ptr<fault_report>& report) {
+  if (s.recording.empty()) return generated(stream, s, all, report);
   auto file = mapped_file::open(s.recording);
   return is_capture(file->bytes()) ? of_capture(std::move(file), stream) : of_dump(std::move(file), s);
 }
@@ -137,6 +183,15 @@ std::unique_ptr<instrument> sender_of(const stream_settings& stream, const simul
   auto kind = stream.socket == socket_kind::sub ? instrument_socket::pub : instrument_socket::push;
   return make_zmq_instrument({.url = stream.url, .kind = kind, .bind = stream.connect, .rate = rate},
                              std::move(what.supply));
+}
+
+json json_of(const fault_report& report) {
+  auto what = report.so_far();
+  json faults{{"dropped", what.dropped}, {"duplicated", what.duplicated}};
+  if (what.stalled) faults["stalled"] = *what.stalled;
+  if (what.cut_off) faults["cut_off"] = *what.cut_off;
+  if (what.rearmed) faults["rearmed"] = *what.rearmed;
+  return faults;
 }
 
 class simulation {
@@ -165,7 +220,10 @@ class simulation {
   }
 
   void stop() {
-    for (auto& i : instruments_) i->thread.request_stop();
+    for (auto& i : instruments_) {
+      i->stop.request_stop();
+      i->thread.request_stop();
+    }
   }
 
   void join() {
@@ -186,8 +244,16 @@ class simulation {
                       {"address", i->sender->address()},
                       {"messages", i->sender->messages()},
                       {"bytes", i->sender->bytes()},
+                      {"faults", json_of(*i->faults)},
                       {"complete", i->complete.load()}});
     return list;
+  }
+
+  /// What went wrong on request, by stream.
+  value_map faults() const {
+    value_map all;
+    for (auto& i : instruments_) all.set(i->what.name, i->faults->tree());
+    return all;
   }
 
  private:
@@ -195,9 +261,13 @@ class simulation {
     auto stream = std::find_if(settings.streams.begin(), settings.streams.end(),
                                [&](auto& x) { return x.name == s.stream; });
     auto made = std::make_unique<simulated>();
-    auto what = programme_of(*stream, s);
-    auto wrap = make_protocol(stream->protocol, stream->options)->has_start() ? 2 : 0;
-    made->what = {s.stream, what.entries - std::min<std::uint64_t>(wrap, what.entries), s.every};
+    auto what = programme_of(*stream, s, settings, made->faults);
+    std::uint64_t around = make_protocol(stream->protocol, stream->options)->has_start() ? 2 : 0;
+    if (s.faults.rearm) around *= 2;
+    made->what = {s.stream, what.entries - std::min(around, what.entries), s.every, s.faults.rearm};
+    if (s.faults.any())
+      what.supply = faulty_supply(std::move(what.supply), s.faults, stream->protocol, stream->options,
+                                  made->stop.get_token(), made->faults);
     made->sender = sender_of(*stream, s, std::move(what));
     spdlog::info("stream {}: sends from {}", s.stream, made->sender->address());
     instruments_.push_back(std::move(made));
@@ -306,13 +376,36 @@ std::optional<progress> follow(remote_controller& controller, simulation& instru
   return last;
 }
 
+/// "3 dropped, 1 duplicated, cut off before frame 800"; empty if nothing went wrong.
+std::string told(const json& faults) {
+  std::string text;
+  auto add = [&text](const std::string& what) { text.append(text.empty() ? "" : ", ").append(what); };
+  for (auto key : {"dropped", "duplicated"})
+    if (!faults[key].empty()) add(fmt::format("{} {}", faults[key].size(), key));
+  for (auto [key, words] :
+       {std::pair("stalled", "stalled"), {"cut_off", "cut off"}, {"rearmed", "armed again"}})
+    if (faults.contains(key)) add(fmt::format("{} before frame {}", words, faults[key].get<std::uint64_t>()));
+  return text;
+}
+
+/// The scene as it is, before anything is sent.
+void write_truth(const configuration& settings, const simulate_command& command) {
+  if (command.truth.empty()) return;
+  if (!settings.scene)
+    throw std::runtime_error(command.config + ": --truth wants a [beamline], of which something is known");
+  write_truth(command.truth, settings.scene->truth());
+}
+
 void print_summary(const json& summary, bool as_json) {
   if (as_json) {
     fmt::print("{}\n", summary.dump());
   } else {
-    for (auto& s : summary["streams"])
-      fmt::print("stream {}: {} messages, {} bytes\n", s["stream"].get<std::string>(),
-                 s["messages"].get<std::uint64_t>(), s["bytes"].get<std::uint64_t>());
+    for (auto& s : summary["streams"]) {
+      auto faults = told(s["faults"]);
+      fmt::print("stream {}: {} messages, {} bytes{}{}\n", s["stream"].get<std::string>(),
+                 s["messages"].get<std::uint64_t>(), s["bytes"].get<std::uint64_t>(),
+                 faults.empty() ? "" : "; ", faults);
+    }
     if (summary.contains("output") && summary["output"] != "")
       fmt::print("results in {}\n", summary["output"].get<std::string>());
   }
@@ -325,6 +418,7 @@ int run_simulate(const simulate_command& command) {
   hold_signals();
   auto settings = read_configuration(command.config);
   simulation instruments(settings, command);
+  write_truth(settings, command);
   remote_controller controller(command);
   bool signalled = false;
   std::optional<progress> last;
@@ -340,6 +434,7 @@ int run_simulate(const simulate_command& command) {
   }
   if (signalled || (last && last->finished && !instruments.done())) instruments.stop();
   instruments.join();
+  if (!command.truth.empty()) add_truth(command.truth, {{"faults", instruments.faults()}});
   json summary{{"streams", instruments.summary()}};
   if (last) {
     summary.update({{"scan", last->scan},
