@@ -118,18 +118,20 @@ class sample {
     }
   }
 
-  /// In pixels.
-  double line_integral(std::size_t slab, double angle, double column) const {
-    double sum = 0;
-    const auto cosine = std::cos(angle), sine = std::sin(angle);
+  /// Of all columns.
+  std::vector<double> line_integrals(std::size_t slab, double angle) const {
+    std::vector<double> sums(s.columns);
     for (auto& e : slabs_[slab]) {
-      auto turned = angle - radians(e.angle_deg);
-      auto width2 =
-          e.a * e.a * std::cos(turned) * std::cos(turned) + e.b * e.b * std::sin(turned) * std::sin(turned);
-      auto off = column - s.axis() - e.x * cosine - e.y * sine;
-      if (off * off < width2) sum += 2 * e.density * e.a * e.b * std::sqrt(width2 - off * off) / width2;
+      auto a = e.a * std::cos(angle - radians(e.angle_deg)), b = e.b * std::sin(angle - radians(e.angle_deg));
+      auto width2 = a * a + b * b; // of half its shadow
+      auto middle = s.axis() + e.x * std::cos(angle) + e.y * std::sin(angle);
+      auto factor = 2 * e.density * e.a * e.b / width2;
+      for (std::size_t column = 0; column < s.columns; ++column) {
+        auto off = static_cast<double>(column) - middle;
+        if (off * off < width2) sums[column] += factor * std::sqrt(width2 - off * off);
+      }
     }
-    return sum;
+    return sums;
   }
 
   /// Absorption per pixel at a place, in pixels from the axis.
@@ -211,12 +213,11 @@ class projections_view final : public camera_view {
     auto& s = what_->s;
     auto kind = kind_of(s, frame);
     auto angle = radians(angle_deg(s, frame));
+    std::vector<double> absorbed(s.columns);
+    if (kind == image_kind::projection) absorbed = what_->line_integrals(slab, angle);
     for (std::size_t column = 0; column < s.columns; ++column) {
-      auto let_through = 1.0;
-      if (kind == image_kind::projection)
-        let_through = std::exp(-what_->line_integral(slab, angle, static_cast<double>(column)));
-      light[column] =
-          kind == image_kind::dark ? 0.0F : static_cast<float>(let_through * what_->across[column]);
+      auto let_through = kind == image_kind::dark ? 0 : std::exp(-absorbed[column]);
+      light[column] = static_cast<float>(let_through * what_->across[column]);
       root[column] = std::sqrt(light[column]);
     }
   }
@@ -287,11 +288,9 @@ class tomography final : public scene {
     std::vector<float> all;
     all.reserve(s.slabs * s.projections * s.columns);
     for (std::size_t slab = 0; slab < s.slabs; ++slab)
-      for (std::uint64_t n = 0; n < s.projections; ++n) {
-        auto angle = radians(angle_deg(s, s.darks + s.flats + n));
-        for (std::size_t column = 0; column < s.columns; ++column)
-          all.push_back(static_cast<float>(what_->line_integral(slab, angle, static_cast<double>(column))));
-      }
+      for (std::uint64_t n = 0; n < s.projections; ++n)
+        for (auto sum : what_->line_integrals(slab, radians(angle_deg(s, s.darks + s.flats + n))))
+          all.push_back(static_cast<float>(sum));
     return all;
   }
 
