@@ -66,5 +66,18 @@ TEST(protocols, each_can_be_made_and_says_who_it_is) {
   EXPECT_FALSE(find_protocol("no such protocol"));
 }
 
+TEST(options, numbers_have_a_range) {
+  protocol_options options = {
+      {"whole", "3"}, {"fraction", "-2.5e-1"}, {"word", "much"}, {"rest", "1.5s"}, {"none", "nan"}};
+  option_reader in(options);
+  EXPECT_EQ(in.number("whole", 0, 0, 10), 3.0);
+  EXPECT_EQ(in.number("fraction", 0, -1, 1), -0.25);
+  EXPECT_EQ(in.number("absent", 7.5, 0, 1), 7.5);
+  EXPECT_THAT(complaint_of([&] { in.number("whole", 0, 0, 2); }),
+              HasSubstr("option whole: '3' is no number from 0 to 2"));
+  for (auto name : {"word", "rest", "none"})
+    EXPECT_THAT(complaint_of([&] { in.number(name, 0, -1e9, 1e9); }), HasSubstr("is no number from")) << name;
+}
+
 } // namespace
 } // namespace dtranspose

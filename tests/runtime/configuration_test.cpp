@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "beamline/scene.hpp"
 #include "protocol/protocol.hpp"
 
 #ifndef DTRANSPOSE_SOURCE_DIR
@@ -305,6 +306,40 @@ TEST(configuration, paths_are_relative_to_the_file_where_they_exist_there) {
   EXPECT_THAT(x.analysis.parameters.at("spots"), ElementsAre(Pair("n", "1")));
 }
 
+const std::string a_raster =
+    "[beamline]\nscene = 'xrf_raster'\nrows = 3\ncolumns = 4\nrate = '50Hz'\n" + one_stream;
+
+TEST(configuration, instruments_with_a_role_take_frames_and_rate_of_the_beamline) {
+  auto x = parse_configuration(a_raster + "[[simulate]]\nstream = 'det'\nrole = 'spectra'\n", "x.toml");
+  ASSERT_TRUE(x.scene);
+  EXPECT_EQ(x.scene->frames(), 12u);
+  EXPECT_EQ(x.simulate.at(0).role, "spectra");
+  EXPECT_EQ(x.simulate[0].frames, 12u);
+  EXPECT_EQ(x.simulate[0].rate, 50.0);
+  x = parse_configuration(a_raster + "[[simulate]]\nstream = 'det'\nrole = 'i0'\nrate = 0\n", "x.toml");
+  EXPECT_EQ(x.simulate.at(0).rate, 0.0);
+}
+
+TEST(configuration, faults_of_simulated_streams) {
+  auto x =
+      parse_configuration(one_stream + "[[simulate]]\nstream = 'det'\nframes = 900\n"
+                                       "faults = { drop = 0.01, duplicate = 1, delay = '20ms', seed = 9, "
+                                       "stall = { at = 500, for = '2s' }, cut_off = 800, rearm = 600 }\n",
+                          "x.toml");
+  auto& faults = x.simulate.at(0).faults;
+  EXPECT_TRUE(faults.any());
+  EXPECT_EQ(faults.drop, 0.01);
+  EXPECT_EQ(faults.duplicate, 1.0);
+  EXPECT_EQ(faults.delay, 20ms);
+  EXPECT_EQ(faults.stall_before->at, 500u);
+  EXPECT_EQ(faults.stall_before->length, 2s);
+  EXPECT_EQ(faults.cut_off, 800u);
+  EXPECT_EQ(faults.rearm, 600u);
+  EXPECT_EQ(faults.seed, 9u);
+  x = parse_configuration(one_stream + "[[simulate]]\nstream = 'det'\nframes = 900\n", "x.toml");
+  EXPECT_FALSE(x.simulate.at(0).faults.any());
+}
+
 TEST(configuration, one_finding_each) {
   const std::pair<std::string, std::string> cases[] = {
       {"[scan]\nevent_timeot = '1s'",
@@ -390,6 +425,26 @@ TEST(configuration, one_finding_each) {
        "x.toml:8: [[simulate]] dtype: \"float16\" is not one of"},
       {one_stream + "[[simulate]]\nstream = 'det'\nframes = -1",
        "x.toml:7: [[simulate]] frames: -1 is not a whole number from 1"},
+      {"[beamline]\nrows = 3", "x.toml:1: [beamline] scene: is missing"},
+      {"[beamline]\nscene = 'sunset'",
+       "x.toml:2: [beamline] scene: 'sunset' is no scene; there are xrf_raster"},
+      {"[beamline]\nscene = 'xrf_raster'\nrows = 0",
+       "x.toml:2: [beamline] scene: option rows: '0' is no whole number from 1"},
+      {"[beamline]\nscene = 'powder'\ngeometry = 'no.poni'", "no.poni: the geometry cannot be read"},
+      {one_stream + "[[simulate]]\nstream = 'det'\nrole = 'spectra'",
+       "x.toml:7: [[simulate]] role: wants a sound [beamline]"},
+      {a_raster + "[[simulate]]\nstream = 'det'\nrole = 'spektra'",
+       "x.toml:12: [[simulate]] role: \"spektra\" is no role of the scene; did you mean spectra?"},
+      {a_raster + "[[simulate]]\nstream = 'det'\nrole = 'spectra'\nframes = 3",
+       "x.toml:13: [[simulate]] frames: is not for instruments with a role"},
+      {one_stream + "[[simulate]]\nstream = 'det'\nframes = 9\nfaults = { drop = 1.5 }",
+       "drop: a number with a fraction is not a number from 0 to 1"},
+      {one_stream + "[[simulate]]\nstream = 'det'\nframes = 9\nfaults = { stall = { at = 3 } }",
+       "for: is missing"},
+      {one_stream + "[[simulate]]\nstream = 'det'\nframes = 9\nfaults = { rearm = 9 }",
+       "x.toml:8: [[simulate]] faults: rearm must be before the last of 9 frames"},
+      {one_stream + "[[simulate]]\nstream = 'det'\nframes = 9\nfaults = { dropp = 0.1 }",
+       "dropp: unknown key; did you mean drop?"},
       {"[[stream]]\nname = 'p'\nprotocol = 'panda_tcp'\nurl = 'tcp://h:1'\ncurve = 'keys.toml'",
        "x.toml:5: [[stream]] curve: is for ZeroMQ; panda_tcp knows no such keys"},
       {"[scan]\nmax_attempts = 1\nmax_attempts = 2", "x.toml:3: "},
