@@ -2,8 +2,8 @@
 
 The configurations are those that are shipped, with other ports and less to see."""
 
-import json
 import tomllib
+from math import erf
 
 import h5py
 import numpy as np
@@ -61,8 +61,7 @@ def simulated(cluster, status=0):
     cluster.start_all()
     truth = cluster.folder / "truth.h5"
     simulation = cluster.simulate("--truth", truth)
-    cluster.wait_for(lambda: not simulation.running(), "the simulation", 60)
-    assert simulation.wait() == status, simulation.log
+    assert simulation.wait(60) == status, simulation.log
     return simulation.summary, h5py.File(truth)
 
 
@@ -120,17 +119,15 @@ def test_the_totals_of_powder_images_are_known_one_by_one(cluster):
 
 
 def test_the_beam_is_where_truth_says(cluster):
-    # The left and the right half of the camera weigh the same where the beam is in the middle.
+    # How much light falls on the right half of the camera tells where the middle of the beam is.
     configure(cluster, "danmax", analysis="roi", parameters={"stream": "basler", "columns": "80:160"})
     _, truth = simulated(cluster)
     light = found(cluster, "sum") - truth["beam/offset"][()] * 80 * 120
     sigma_row, sigma = truth["beam/sigma_row"][()], truth["beam/sigma_column"][()]
     peak = truth["beam/peak"][()] * truth["intensity"][:]
     whole = peak * 2 * np.pi * sigma * sigma_row
-    from math import erf
     share = np.array([0.5 * (1 + erf((c - 79.5) / sigma / np.sqrt(2))) for c in truth["beam/column"][:]])
     noise = np.sqrt(whole + 9 * 80 * 120)
-    # A spot that is far inside: what is cut off is what the profile leaves out.
     assert np.abs((light - share * whole) / noise).max() < 6
 
 
@@ -178,7 +175,7 @@ def test_one_frame_in_a_hundred_is_dropped(cluster):
               beamline={"rows": 20, "columns": 25})
     summary, truth = simulated(cluster)
     dropped = truth["faults/xspress3/dropped"][:].tolist()
-    twice = [f for f in truth["faults/xspress3/duplicated"][:].tolist()]
+    twice = truth["faults/xspress3/duplicated"][:].tolist()
     assert dropped and twice
     ledger, missing = incomplete_events(cluster)
     assert sorted(missing) == [frame + 1 for frame in dropped]
@@ -193,14 +190,12 @@ def test_an_instrument_that_is_armed_again_goes_on_where_it_was(cluster):
     assert summary["events"] == 50 + 2 + 2 and summary["fates"]["folded"] == 50
     assert truth["faults/orca/rearmed"][()] == 30 and truth["faults/orca/stalled"][()] == 20
     means = np.delete(found(cluster, "mean"), [30, 31])  # an end and a start, for which nobody else has a frame
-    light = np.concatenate([np.zeros(5), np.ones(5)])
     assert np.isfinite(means).all()
     assert means[:5].max() < means[10:].min() and means[10:].max() < means[5:10].min()
     # The same scan without: the same numbers.
     rows = truth["slab_of_row"][:]
     expected = [(truth["dark"][:] + truth["flat"][:] * np.exp(-truth["sinograms"][:, n][rows])).mean() for n in range(40)]
     np.testing.assert_allclose(means[10:], expected, atol=0.02)
-    assert light.sum() == 5
 
 
 def test_an_instrument_that_is_cut_off_leaves_the_rest_to_the_stall_timeout(cluster):
@@ -208,8 +203,7 @@ def test_an_instrument_that_is_cut_off_leaves_the_rest_to_the_stall_timeout(clus
     summary, truth = simulated(cluster, status=1)
     assert truth["faults/alba/cut_off"][()] == 80
     assert next(s for s in summary["streams"] if s["stream"] == "alba")["messages"] == 81
-    progress = cluster.wait_for_end()
-    assert progress["fates"]["folded"] == 80
+    assert summary["state"] == "stopped" and summary["fates"]["folded"] == 80
 
 
 def test_truth_wants_something_that_is_known(cluster):
