@@ -245,7 +245,7 @@ class piece_choice {
 
 class rings_view final : public camera_view {
  public:
-  explicit rings_view(settings s) : s_(std::move(s)) {}
+  explicit rings_view(const settings& s) : s_(s) {}
 
   dtype type() const override { return dtype::int32; }
   std::vector<std::size_t> shape() const override { return {s_.geometry.rows, s_.geometry.columns}; }
@@ -327,7 +327,7 @@ detector_place spot_at(const settings& s, std::uint64_t frame) {
 
 class beam_view final : public camera_view {
  public:
-  explicit beam_view(settings s) : s_(std::move(s)) {}
+  explicit beam_view(const settings& s) : s_(s) {}
 
   dtype type() const override { return dtype::uint16; }
   std::vector<std::size_t> shape() const override { return {s_.camera_rows, s_.camera_columns}; }
@@ -395,7 +395,7 @@ class beam_view final : public camera_view {
 
 class monitor_view final : public readings_view {
  public:
-  explicit monitor_view(settings s) : s_(std::move(s)) {}
+  explicit monitor_view(const settings& s) : s_(s) {}
 
   std::vector<reading_column> columns() const override { return {{"i0", "A", 1e-15}}; }
 
@@ -416,7 +416,7 @@ double sample_x(const settings& s, std::uint64_t frame) {
 
 class points_view final : public readings_view {
  public:
-  explicit points_view(settings s) : s_(std::move(s)) {}
+  explicit points_view(const settings& s) : s_(s) {}
 
   std::vector<reading_column> columns() const override {
     return {{"sample_x", "mm", 1e-4}, {"ring_current", "mA", 1e-3}};
@@ -432,7 +432,7 @@ class points_view final : public readings_view {
 
 class powder final : public scene {
  public:
-  explicit powder(settings s) : s_(std::move(s)), rings_(std::make_shared<rings_view>(s_)) {}
+  explicit powder(const settings& s) : s_(s), rings_(std::make_shared<rings_view>(s_)) {}
 
   std::uint64_t frames() const override { return s_.frames; }
   std::vector<std::string_view> roles() const override { return {"rings", "beam", "i0", "points"}; }

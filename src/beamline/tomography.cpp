@@ -166,10 +166,11 @@ void expose(std::uint16_t* to, const float* light, const float* root, const floa
   for (; n > 0;
        n -= lane, to += lane, light += lane, root += lane, dark += lane, photons += lane, reading += lane)
     for (std::size_t i = 0; i < lane; ++i) {
-      auto counts = dark[i] + factor * light[i] + root_factor * root[i] * photons[i] + reading[i];
+      // Rounded by truncation, which is vector code; std::lround is not.
+      auto counts = 0.5F + dark[i] + factor * light[i] + root_factor * root[i] * photons[i] + reading[i];
       counts = counts < 0.0F ? 0.0F : counts;
       counts = counts > 65535.0F ? 65535.0F : counts;
-      to[i] = static_cast<std::uint16_t>(static_cast<std::int32_t>(counts + 0.5F));
+      to[i] = static_cast<std::uint16_t>(static_cast<std::int32_t>(counts));
     }
 }
 

@@ -237,7 +237,8 @@ class raster {
 
   /// Where the beam was, in steps: points of a line, and lines.
   place steps_at(std::uint64_t frame) const {
-    place at{static_cast<double>(frame % s.columns), static_cast<double>(frame / s.columns)};
+    const auto row = frame / s.columns, column = frame % s.columns;
+    place at{static_cast<double>(column), static_cast<double>(row)};
     if (!s.noise) return at;
     auto random = chance_of(s.seed, draw::position, frame);
     at.x += 0.02 * random.gauss();

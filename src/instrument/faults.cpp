@@ -37,10 +37,10 @@ struct unit {
 
 class faulty_sender {
  public:
-  faulty_sender(message_supply good, fault_settings faults, std::unique_ptr<protocol> reader,
+  faulty_sender(message_supply good, const fault_settings& faults, std::unique_ptr<protocol> reader,
                 std::stop_token stop, std::shared_ptr<fault_report> report)
-      : good_(std::move(good)), faults_(std::move(faults)), reader_(std::move(reader)),
-        stop_(std::move(stop)), report_(std::move(report)) {}
+      : good_(std::move(good)), faults_(faults), reader_(std::move(reader)), stop_(std::move(stop)),
+        report_(std::move(report)) {}
 
   std::optional<stream_data> next() {
     while (due_.empty() && !over_) take_unit();

@@ -119,6 +119,34 @@ TEST(xrf_raster, counts_what_truth_says) {
   EXPECT_NEAR(chi2 / windows, 1, 5 * std::sqrt(2.0 / windows));
 }
 
+/// Every bin of the sum of many exposures of one detector element.
+TEST(xrf_raster, spreads_photons_over_bins_as_truth_says) {
+  auto s = make_xrf_raster(small);
+  auto truth = s->truth();
+  numbers seen(4096), expected(4096);
+  for (std::uint64_t frame = 0; frame < s->frames(); ++frame) {
+    auto spectra = expose(*s, frame).spectra;
+    for (std::size_t bin = 0; bin < 4096; ++bin) seen[bin] += spectra[bin];
+  }
+  auto live = truth_at(truth, {"live"});
+  for (auto [group, name] : everything) {
+    auto photons = truth_at(truth, {group, name, "photons"}),
+         spectrum = truth_at(truth, {group, name, "spectrum"});
+    double counted = 0;
+    for (std::uint64_t frame = 0; frame < s->frames(); ++frame) counted += photons[frame] * live[4 * frame];
+    for (std::size_t bin = 0; bin < 4096; ++bin) expected[bin] += counted * spectrum[bin];
+  }
+  double chi2 = 0;
+  int bins = 0;
+  for (std::size_t bin = 0; bin < 4096; ++bin) {
+    if (expected[bin] < 10) continue;
+    chi2 += (seen[bin] - expected[bin]) * (seen[bin] - expected[bin]) / expected[bin];
+    ++bins;
+  }
+  EXPECT_GT(bins, 500);
+  EXPECT_NEAR(chi2 / bins, 1, 5 * std::sqrt(2.0 / bins));
+}
+
 TEST(xrf_raster, reports_the_dead_time_that_it_has) {
   auto s = make_xrf_raster({{"rows", "4"}, {"columns", "4"}, {"count_rate", "1000000"}, {"exposure", "0.1"}});
   auto truth = s->truth();
