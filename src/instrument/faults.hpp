@@ -17,17 +17,18 @@
 
 namespace dtranspose {
 
+/// Silence before a frame.
+struct silence {
+  std::uint64_t at = 0;
+  std::chrono::nanoseconds length{0};
+};
+
 /// What `faults` of `[[simulate]]` asks for. Frames are counted from 0 over the whole scan.
 struct fault_settings {
   double drop = 0;                   ///< probability that a frame, which has its number, is not sent
   double duplicate = 0;              ///< probability that a frame is sent twice
   std::chrono::nanoseconds delay{0}; ///< frames are late by up to so much, and still in order
-  /// Silence before a frame.
-  struct stall {
-    std::uint64_t at = 0;
-    std::chrono::nanoseconds length{0};
-  };
-  std::optional<stall> stall_before = {};
+  std::optional<silence> stall_before = {};
   std::optional<std::uint64_t> cut_off = {}; ///< neither this frame nor anything behind it is sent
   std::optional<std::uint64_t> rearm = {};   ///< before this frame the series ends, and another begins
   std::uint64_t seed = 0;

@@ -28,6 +28,8 @@ constexpr string_view unsupported = "is not supported by this version yet";
 constexpr std::uint64_t max_frame_bytes = std::uint64_t{1} << 30;
 constexpr std::uint32_t max_workers = 4096;
 constexpr std::uint32_t max_late_window = 1 << 20;
+/// Of what TOML can say.
+constexpr std::uint64_t max_whole = std::numeric_limits<std::int64_t>::max();
 
 // --- what is wrong ------------------------------------------------------------------------------
 
@@ -669,19 +671,18 @@ class configuration_reader {
 
   static void read_faults(section& in, fault_settings& faults) {
     in.table("faults", [&faults](section& table) {
-      constexpr auto most = std::numeric_limits<std::int64_t>::max();
       table.share("drop", faults.drop);
       table.share("duplicate", faults.duplicate);
       table.duration("delay", faults.delay, any_duration);
-      table.whole("seed", faults.seed, 0, most);
-      if (table.has("cut_off")) table.whole("cut_off", faults.cut_off.emplace(), 0, most);
-      if (table.has("rearm")) table.whole("rearm", faults.rearm.emplace(), 1, most);
+      table.whole("seed", faults.seed, 0, max_whole);
+      if (table.has("cut_off")) table.whole("cut_off", faults.cut_off.emplace(), 0, max_whole);
+      if (table.has("rearm")) table.whole("rearm", faults.rearm.emplace(), 1, max_whole);
       if (!table.has("stall")) return;
       auto& stall = faults.stall_before.emplace();
       table.table("stall", [&stall](section& inner) {
         inner.require("at");
         inner.require("for");
-        inner.whole("at", stall.at, 0, most);
+        inner.whole("at", stall.at, 0, max_whole);
         inner.duration("for", stall.length, any_duration);
       });
     });

@@ -19,6 +19,7 @@
 #include "instrument/series_generator.hpp"
 #include "instrument/tcp_instrument.hpp"
 #include "instrument/zmq_instrument.hpp"
+#include "protocol/array_view.hpp"
 #include "protocol/protocol.hpp"
 #include "recording/capture.hpp"
 #include "recording/capture_index.hpp"
@@ -38,6 +39,9 @@ using nlohmann::json;
 /// How long the end of the scan is waited for after everything was sent, when nothing moves any more.
 constexpr auto idle_patience = std::chrono::seconds(10);
 constexpr auto poll_interval = std::chrono::milliseconds(100);
+/// What an instrument may have waiting in ZeroMQ when we are slower than it: so many messages, and about so
+/// many bytes.
+constexpr std::uint64_t most_waiting = 1000, most_waiting_bytes = std::uint64_t{512} << 20;
 
 /// One instrument, its thread, and what the map says of it.
 struct simulated {
@@ -75,6 +79,7 @@ struct programme {
   message_supply supply;
   std::uint64_t entries = 0;     ///< of its stream, the first start and the last end included
   double messages_per_frame = 1; ///< a rate of frames becomes one of messages
+  std::uint64_t frame_bytes = 0; ///< about
   line_answer answer = {};       ///< of an instrument that is asked first
 };
 
@@ -128,6 +133,13 @@ series_of(const stream_settings& stream, const simulate_settings& s, const confi
   return series;
 }
 
+/// Before compression.
+std::uint64_t frame_bytes_of(const simulate_settings& s, const configuration& all) {
+  if (s.role.empty()) return bytes_of(s.shape, s.type);
+  auto camera = all.scene->view(s.role).camera;
+  return camera ? bytes_of(camera->shape(), camera->type()) : 0;
+}
+
 programme generated(const stream_settings& stream, const simulate_settings& s, const configuration& all,
                     const std::shared_ptr<fault_report>& report) {
   programme what;
@@ -136,6 +148,7 @@ programme generated(const stream_settings& stream, const simulate_settings& s, c
     if (stream.protocol == "panda_tcp") what.answer = answer_of_panda_series(sender_options(stream, s));
     for (auto& one : series) what.entries += one->entries();
     what.messages_per_frame = series.front()->messages_per_frame();
+    what.frame_bytes = frame_bytes_of(s, all);
     what.supply = [series, report, rearm = s.faults.rearm, i = std::size_t{0}]() mutable {
       auto message = series[i]->next();
       if (message || i + 1 == series.size()) return message;
@@ -181,7 +194,13 @@ std::unique_ptr<instrument> sender_of(const stream_settings& stream, const simul
     break;
   }
   auto kind = stream.socket == socket_kind::sub ? instrument_socket::pub : instrument_socket::push;
-  return make_zmq_instrument({.url = stream.url, .kind = kind, .bind = stream.connect, .rate = rate},
+  auto fitting = most_waiting_bytes / std::max<std::uint64_t>(what.frame_bytes, 1);
+  auto waiting = static_cast<int>(std::clamp<std::uint64_t>(fitting, 4, most_waiting));
+  return make_zmq_instrument({.url = stream.url,
+                              .kind = kind,
+                              .bind = stream.connect,
+                              .rate = rate,
+                              .send_high_water_mark = waiting},
                              std::move(what.supply));
 }
 
