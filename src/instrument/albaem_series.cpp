@@ -18,13 +18,16 @@ struct albaem_content {
   std::uint64_t readings = 0, seed = 0;
   std::uint32_t channels = 4;
   bool varying = false, overflow = false;
+  std::uint64_t first_message = 1;
   std::shared_ptr<const readings_view> view = {};
   std::uint64_t first_frame = 0;
 };
 
 albaem_reading reading_of(const albaem_content& what, std::uint64_t frame) {
-  if (!what.view) return albaem_series_reading(what.seed, frame, what.channels, what.varying);
-  auto reading = albaem_series_reading(what.seed, frame, 0);
+  auto channels = what.view ? 0 : what.channels;
+  auto reading = albaem_series_reading(what.seed, frame, channels, what.varying);
+  reading.message_id = what.first_message + frame + 1;
+  if (!what.view) return reading;
   std::uint32_t channel = 0;
   for (auto current : what.view->at(what.first_frame + frame)) reading.channels[++channel] = current;
   return reading;
@@ -36,13 +39,14 @@ class albaem_series final : public series_generator {
 
   std::optional<stream_data> next() override {
     if (made_ == entries()) return std::nullopt;
-    auto message_id = ++made_;
-    if (message_id == 1)
+    auto place = made_++;
+    auto message_id = what_.first_message + place;
+    if (place == 0)
       write_albaem_start(text_, message_id);
-    else if (message_id == entries())
+    else if (made_ == entries())
       write_albaem_end(text_, message_id, what_.overflow, false);
     else
-      write_albaem_reading(text_, reading_of(what_, message_id - 2), realtime_ns());
+      write_albaem_reading(text_, reading_of(what_, place - 1), realtime_ns());
     return memory_frames::of(albaem_type_tag, {text_});
   }
 
@@ -64,6 +68,7 @@ std::unique_ptr<series_generator> make_albaem_series(const series_settings& sett
   what.channels = static_cast<std::uint32_t>(options.whole("channels", what.channels, 0, channels_limit));
   what.varying = options.flag("varying", false);
   what.overflow = options.flag("overflow", false);
+  what.first_message = options.whole("message_id", 1, 0, std::uint64_t{1} << 62);
   options.finish();
   return std::make_unique<albaem_series>(std::move(what));
 }

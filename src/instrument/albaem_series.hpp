@@ -11,11 +11,12 @@ namespace dtranspose {
 
 /// Start, readings numbered from 0, end. Options:
 ///
-/// | option   | values       | what                                          |
-/// | -------- | ------------ | --------------------------------------------- |
-/// | channels | 0 to 1000; 4 | how many, numbered from 1                     |
-/// | varying  | false, true  | every third reading lacks its last channel    |
-/// | overflow | false, true  | the end tells of a read overflow              |
+/// | option     | values            | what                                          |
+/// | ---------- | ----------------- | --------------------------------------------- |
+/// | channels   | 0 to 1000; 4      | how many, numbered from 1                     |
+/// | varying    | false, true       | every third reading lacks its last channel    |
+/// | overflow   | false, true       | the end tells of a read overflow              |
+/// | message_id | a whole number; 1 | of the start                                  |
 ///
 /// With a view channel 1 is its first column, in A, and so on; `channels` and `varying` don't matter.
 ///

@@ -104,6 +104,7 @@ void number_on(protocol_options& options, std::string_view protocol, std::uint64
     options[name] = std::to_string(before + more);
   };
   if (protocol == "stins") add("message_number", 0, entries);
+  if (protocol == "albaem") add("message_id", 1, entries);
   if (protocol == "eiger_v1" || protocol == "dectris_v2") add("series", 1, 1);
   if (protocol == "sardana") add("serialno", 1, 1);
 }

@@ -77,5 +77,15 @@ TEST(albaem_series, names_what_it_can_not_do) {
   EXPECT_THROW(make_albaem_series(settings_of(1, {{"compression", "none"}})), std::runtime_error);
 }
 
+TEST(albaem_series, counts_messages_from_where_it_is_told) {
+  auto series = make_albaem_series({.frames = 2, .options = {{"message_id", "23"}}});
+  auto reader = make_albaem();
+  std::vector<stream_packet> packets;
+  while (auto message = series->next()) reader->read(*message, packets);
+  ASSERT_EQ(packets.size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(packets[i].numbers.message_number, 23 + i);
+  EXPECT_EQ(packets[1].numbers.number, 0u);
+}
+
 } // namespace
 } // namespace dtranspose
