@@ -1,0 +1,76 @@
+"""What a worker answers of an event, and what the reducer is given of it."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+
+
+class Deferred:
+    """The answer "held back in my state until ``flush`` gives a result that covers it". Return DEFERRED."""
+
+    def __repr__(self) -> str:
+        return "DEFERRED"
+
+    def __reduce__(self) -> str:
+        return "DEFERRED"
+
+
+#: Answer of ``process_event`` for an event that a later ``flush`` covers.
+DEFERRED = Deferred()
+
+
+class Columns:
+    """Results of a whole batch, one array per name, whose first axis is the event.
+
+    ``process_events`` may return it in place of a list: much cheaper than a dict for each event.
+    The result of event k is the map of row k of each array.
+    """
+
+    __slots__ = ("arrays", "rows")
+
+    def __init__(self, **arrays: Any) -> None:
+        self.arrays = {name: np.asarray(a) for name, a in arrays.items()}
+        lengths = {name: len(a) if a.ndim else -1 for name, a in self.arrays.items()}
+        if not lengths or len(set(lengths.values())) > 1 or -1 in lengths.values():
+            raise ValueError(f"columns need one row per event each; here are {lengths}")
+        self.rows = next(iter(lengths.values()))
+
+    def row(self, k: int) -> dict[str, Any]:
+        return {name: a[k] for name, a in self.arrays.items()}
+
+
+class Result:
+    """A result on its way into the fold.
+
+    event_number: the first event that it covers; -1 for what ``finish`` of a worker returned.
+    events: how many events it covers, 1 except for results of ``flush``.
+    payload, content: what the worker returned.
+    """
+
+    __slots__ = ("event_number", "events", "worker", "parameters_hash", "payload")
+
+    def __init__(
+        self,
+        event_number: int,
+        payload: Any,
+        worker: str = "",
+        parameters_hash: Optional[str] = None,
+        events: int = 1,
+    ) -> None:
+        self.event_number = event_number
+        self.events = events
+        self.worker = worker
+        self.parameters_hash = parameters_hash
+        self.payload = payload
+
+    @property
+    def content(self) -> Any:
+        return self.payload
+
+    def __repr__(self) -> str:
+        return (
+            f"event_number={self.event_number} worker={self.worker!r} "
+            f"parameters_hash={self.parameters_hash!r} payload={self.payload!r}"
+        )

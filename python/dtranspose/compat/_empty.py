@@ -1,0 +1,1 @@
+"""The package itself has nothing in it."""

@@ -1,0 +1,1 @@
+"""Classes that parsers return."""

@@ -1,0 +1,5 @@
+"""The parser of ``dtranspose.formats.contrast``."""
+
+from ...formats.contrast import parse
+
+__all__ = ["parse"]

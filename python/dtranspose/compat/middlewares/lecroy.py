@@ -1,0 +1,5 @@
+"""The parser of ``dtranspose.formats.lecroy``."""
+
+from ...formats.lecroy import parse
+
+__all__ = ["parse"]

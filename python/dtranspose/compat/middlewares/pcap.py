@@ -1,0 +1,5 @@
+"""The parser of ``dtranspose.formats.pcap``."""
+
+from ...formats.pcap import parse
+
+__all__ = ["parse"]

@@ -1,0 +1,5 @@
+"""The parser of ``dtranspose.formats.stins``."""
+
+from ...formats.stins import parse
+
+__all__ = ["parse"]
