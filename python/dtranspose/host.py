@@ -41,7 +41,7 @@ from .parts import (
     make_worker,
 )
 from .payload import Scan
-from .segments import Segments
+from .segments import Segments, progress_in
 from .value import Decoder, Encoder, NotAValue
 
 logger = logging.getLogger("dtranspose")
@@ -90,6 +90,7 @@ class Host:
         self._last_tree: Optional[bytes] = None
         self._tree_complaints: set[str] = set()
         self._returned: list[int] = []
+        self._mark: Any = memoryview(bytearray(16)).cast("Q")
         self._thread = threading.get_ident()
         self._last_full_collection = time.monotonic()
         self._handlers: dict[int, Callable[[Message], None]] = {
@@ -259,7 +260,10 @@ class Host:
         said = message.value()
         if len(message.fds) != 1:
             raise Refused(f"a segment comes with one descriptor, not with {len(message.fds)}")
-        self._segments.add(said["segment"], message.fds.pop(), said["size"])
+        if said.get("progress"):
+            self._mark = progress_in(message.fds.pop())
+        else:
+            self._segments.add(said["segment"], message.fds.pop(), said["size"])
 
     def _drop_segment(self, message: Message) -> None:
         self._segments.drop(message.value()["segment"])
@@ -355,7 +359,13 @@ class Host:
         parameters = self._versions.get(unpacked.parameters, self._parameters)
         flags = tables.events["flags"]
         ticks = np.flatnonzero(flags & messages.TICK).tolist() if flags.any() else []
-        given, columns = worker.process(events, parameters, ticks)
+        worker.mark = mark = self._mark
+        mark[1] = 0
+        mark[0] = unpacked.batch
+        try:
+            given, columns = worker.process(events, parameters, ticks)
+        finally:
+            mark[0] = 0
         interval = worker.tick_interval(parameters) if ticks else None
         answers, packed_columns = self._pack(worker, given, columns)
         parts = messages.pack_answers(answers, packed_columns)
@@ -514,7 +524,9 @@ def _arguments(given: Optional[list[str]]) -> argparse.Namespace:
 
 def _connect(arguments: argparse.Namespace) -> socket.socket:
     if arguments.fd is not None:
-        return socket.socket(fileno=arguments.fd)
+        sock = socket.socket(fileno=arguments.fd)
+        sock.set_inheritable(False)
+        return sock
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.connect(arguments.socket)
     return sock

@@ -129,9 +129,13 @@ def _state(scan: Scan) -> SimpleNamespace:
 
 
 class WorkerPart:
-    """A worker class at work on one scan. Answers are None, DEFERRED, a Failure, or what the code returned."""
+    """A worker class at work on one scan. Answers are None, DEFERRED, a Failure, or what the code returned.
+
+    mark: where it notes at ``mark[1]`` the place in its batch of the event that it is at.
+    """
 
     ours = True
+    mark: Any = memoryview(bytearray(16)).cast("Q")
 
     def __init__(self, cls: type, scan: Scan, parameters: Parameters, context: dict[str, Any]) -> None:
         self.worker: Any = cls(scan, parameters, context)
@@ -150,6 +154,7 @@ class WorkerPart:
         total = len(events)
         while len(answers) < total:
             first = len(answers)
+            self.mark[1] = first
             rest = events if first == 0 else events[first:]
             tick = bool(ticks) and ticks[-1] >= first
             in_turn = False
@@ -165,6 +170,7 @@ class WorkerPart:
                     in_turn = True
                     for answer in given:
                         answers.append(answer)
+                        self.mark[1] = len(answers)
                 else:
                     complete = list(given)
                     if len(complete) != len(rest):
@@ -187,7 +193,9 @@ class WorkerPart:
         process = self.worker.process_event
         answers: list[Any] = []
         answer = answers.append
+        mark = self.mark
         for k, event in enumerate(events):
+            mark[1] = k
             try:
                 answer(process(event, parameters, k in ticks))
             except Exception:
@@ -195,7 +203,9 @@ class WorkerPart:
         return answers
 
     def _one_by_one(self, events: Events, parameters: Parameters, tick: bool, answers: list[Any]) -> None:
+        first = len(answers)
         for k in range(len(events)):
+            self.mark[1] = first + k
             try:
                 given = self.worker.process_events(events[k : k + 1], parameters, tick)
                 answers.append(given.row(0) if isinstance(given, Columns) else next(iter(given)))
@@ -232,7 +242,9 @@ class PayloadWorker(WorkerPart):
         answers: list[Any] = []
         work = parameters.work_parameters()
         process = self._process
+        mark = self.mark
         for k, event in enumerate(events):
+            mark[1] = k
             try:
                 answers.append(process(EventData.of(event), work, k in ticks))
             except Exception:

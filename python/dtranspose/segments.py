@@ -12,6 +12,14 @@ import numpy as np
 _MAP_POPULATE = getattr(mmap, "MAP_POPULATE", 0x8000)
 
 
+def progress_in(fd: int) -> memoryview:
+    """Two numbers in memory that the program reads: the batch in hand, and the place in it. Closes the descriptor."""
+    try:
+        return memoryview(mmap.mmap(fd, 16)).cast("Q")
+    finally:
+        os.close(fd)
+
+
 class Lease:
     """The frames of one batch. ``views`` are what may be read; ``returned`` is called once nobody has any left.
 

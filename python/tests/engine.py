@@ -149,6 +149,15 @@ class Engine:
         self.send(messages.SEGMENT, {"segment": segment.number, "size": size}, [segment.fd])
         return segment
 
+    def add_progress(self) -> memoryview:
+        """Where the host notes which batch it has in hand, and which event of it."""
+        fd = os.memfd_create("dtranspose progress")
+        os.ftruncate(fd, 16)
+        self.send(messages.SEGMENT, {"progress": True}, [fd])
+        memory = mmap.mmap(fd, 16)
+        os.close(fd)
+        return memoryview(memory).cast("Q")
+
     def type_number(self, name: str) -> int:
         if name not in self.types:
             self.types[name] = len(self.types)

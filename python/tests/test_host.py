@@ -520,6 +520,29 @@ engine.process([(1, {{"det": stins(0)}})], segment=segment)
     assert set(os.listdir("/dev/shm")) == before
 
 
+def test_says_which_event_it_was_at_when_it_died(engine: Engine, write: Write) -> None:
+    path = write(
+        "dies.py",
+        """
+        import dtranspose, os
+
+        class Worker(dtranspose.Worker):
+            def process_event(self, event, parameters, tick):
+                if event.number == 12:
+                    os._exit(7)
+        """,
+    )
+    engine.load("dies:Worker", path.parent)
+    engine.begin()
+    mark = engine.add_progress()
+    engine.process([(k, {}) for k in range(3)])
+    assert mark[0] == 0
+    with pytest.raises(BrokenConnection):
+        engine.process([(k, {}) for k in range(10, 15)])
+    assert mark.tolist() == [2, 2]
+    assert engine.child.wait(PATIENCE) == 7
+
+
 def test_segments_can_be_dropped(engine: Engine, write: Write) -> None:
     engine.load("mean:Worker", write("mean.py", MEAN).parent)
     engine.begin()
