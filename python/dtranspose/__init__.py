@@ -25,6 +25,8 @@ from .parameters import (
     StrParameter,
 )
 from .payload import Reducer, ResultDescription, Scan, Worker
+from .recording import read_events
+from .replaying import Outcome, replay
 
 __all__ = [
     "BinaryParameter",
@@ -37,6 +39,7 @@ __all__ = [
     "FloatParameter",
     "GrowingArray",
     "IntParameter",
+    "Outcome",
     "Parameter",
     "Parameters",
     "Reducer",
@@ -47,4 +50,6 @@ __all__ = [
     "StreamData",
     "Worker",
     "__version__",
+    "read_events",
+    "replay",
 ]

@@ -12,7 +12,7 @@ from ..pickled import load
 from .message import Message, pixels, read_json, require
 
 TAG = "xspress"
-#: Names of the arrays in the third frame; a ninth one, where there is one, is ``window_counts``.
+#: Names of the arrays in the third frame. A ninth one, where there is one, is ``window_counts``, an attribute.
 COUNTERS = (
     "ocr",
     "AllEvents",
@@ -22,19 +22,19 @@ COUNTERS = (
     "ResetTicks",
     "event_widths",
     "dtc",
-    "window_counts",
 )
 
 
 class XspressMessage(Message):
-    apart = ("data", "meta")
+    apart = ("data", "meta", "window_counts")
 
     def to_stream_data(self) -> StreamData:
         frames: list[Any] = [self.header_json().encode()]
         if "data" in self.__dict__:
             frames.append(np.ascontiguousarray(self.__dict__["data"]).tobytes())
         if "meta" in self.__dict__:
-            frames.append(pickle.dumps(list(self.__dict__["meta"].values()), protocol=4))
+            more = [self.__dict__["window_counts"]] if "window_counts" in self.__dict__ else []
+            frames.append(pickle.dumps([*self.__dict__["meta"].values(), *more], protocol=4))
         return StreamData(TAG, frames)
 
 
@@ -78,5 +78,8 @@ def parse(data: StreamData) -> Any:
         if len(frames) != 3:
             raise ValueError(f"an Xspress3 image of {len(frames)} frames, expected 3")
         message.data = pixels(frames[1], message.type, message.shape, f"Xspress3 image {message.frame}")
-        message.meta = dict(zip(COUNTERS, load(frames[2])))
+        counters = load(frames[2])
+        message.meta = dict(zip(COUNTERS, counters))
+        if len(counters) > len(COUNTERS):
+            message.__dict__["window_counts"] = counters[len(COUNTERS)]
     return message
