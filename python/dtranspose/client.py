@@ -1,9 +1,9 @@
 """Clients of a running system: what it does, and the results that it serves.
 
-    control = Control("http://127.0.0.1:5000")
-    scan = control.start({"pilatus": [[{"constraint": k}] for k in range(100)]})
-    control.wait()
-    Results("http://127.0.0.1:5001")["mean"][:10]
+control = Control("http://127.0.0.1:5000")
+scan = control.start({"pilatus": [[{"constraint": k}] for k in range(100)]})
+control.wait()
+Results("http://127.0.0.1:5001")["mean"][:10]
 """
 
 from __future__ import annotations
@@ -37,14 +37,21 @@ class _Http:
         handlers: list[Any] = [urllib.request.HTTPSHandler(context=tls)] if tls else []
         self._opener = urllib.request.build_opener(*handlers)
 
-    def ask(self, path: str, query: Any = (), body: Optional[bytes] = None, accept: str = "*/*") -> tuple[bytes, str]:
+    def ask(
+        self,
+        path: str,
+        query: Any = (),
+        body: Optional[bytes] = None,
+        accept: str = "*/*",
+        kind: str = "application/json",
+    ) -> tuple[bytes, str]:
         """The body of the answer and its type. Raises RequestFailed, or OSError where nobody answers."""
         url = self.url + urllib.parse.quote(path)
         if query:
             url += "?" + urllib.parse.urlencode(query)
         request = urllib.request.Request(url, data=body, headers={**self._headers, "Accept": accept})
         if body is not None:
-            request.add_header("Content-Type", "application/json" if body[:1] in (b"{", b"[") else "application/x.bytes")
+            request.add_header("Content-Type", kind)
         try:
             with self._opener.open(request, timeout=self._timeout) as answer:
                 return answer.read(), answer.headers.get("Content-Type", "")
@@ -73,7 +80,9 @@ class Control:
     ) -> None:
         self._http = _Http(url, token, timeout, tls)
 
-    def start(self, parts: Mapping[str, Any], sequence: Optional[Sequence[str]] = None, wrap: bool = True) -> str:
+    def start(
+        self, parts: Mapping[str, Any], sequence: Optional[Sequence[str]] = None, wrap: bool = True
+    ) -> str:
         """Starts a scan and returns its id.
 
         parts: ``{part: {stream: [slot, ...]}}`` with the sequence in which they follow each other; without a sequence
@@ -133,7 +142,8 @@ class Control:
     def set_parameter(self, name: str, value: Any) -> str:
         """Sets a parameter to a text, a number, a bool, or bytes as they are; returns the hash of all of them."""
         data = bytes(value) if isinstance(value, (bytes, bytearray)) else str(value).encode()
-        return str(json.loads(self._http.ask(f"/api/v1/parameter/{name}", body=data)[0]))
+        answer, _ = self._http.ask(f"/api/v1/parameter/{name}", body=data, kind="application/octet-stream")
+        return str(json.loads(answer))
 
 
 class _Object:
@@ -182,14 +192,15 @@ class Dataset(_Object):
         )
         if kind.split(";")[0].strip() == "application/octet-stream" and self.dtype is not None:
             array = np.frombuffer(data, self.dtype).reshape(shape)
-            array = array.astype(np.bool_) if self.dtype.metadata else array.astype(array.dtype.newbyteorder("="))
+            array = (
+                array.astype(np.bool_) if self.dtype.metadata else array.astype(array.dtype.newbyteorder("="))
+            )
         else:
             value = json.loads(data)["value"]
             if not self.shape:
                 return value
             array = np.array(value, self.dtype if self.dtype is not None else object).reshape(shape)
-        array = array[tuple(0 if s else slice(None) for s in squeezed)] if squeezed else array
-        return array if array.ndim else array[()]
+        return array[tuple(0 if s else slice(None) for s in squeezed)] if squeezed else array[()]
 
     def __len__(self) -> int:
         if not self.shape:

@@ -11,7 +11,17 @@ import pytest
 from engine import stins
 
 from dtranspose import StreamData, formats
-from dtranspose.formats import albaem, contrast, eiger, lecroy, panda, pcap, sardana, stins as stins_format, xspress3
+from dtranspose.formats import (
+    albaem,
+    contrast,
+    eiger,
+    lecroy,
+    panda,
+    pcap,
+    sardana,
+    stins as stins_format,
+    xspress3,
+)
 from dtranspose.recording import read_capture, read_events
 
 
@@ -120,7 +130,11 @@ def test_pcap(recordings: Path) -> None:
     start = parse("PCAP", *messages[0])
     assert isinstance(start, pcap.Start) and start.arm_time.tzinfo is not None
     batch = parse("PCAP", *messages[1])
-    assert isinstance(batch, pcap.Data) and batch.frame_number == 0 and len(batch["INENC3.VAL.Mean"]) in (14, 15, 16)
+    assert (
+        isinstance(batch, pcap.Data)
+        and batch.frame_number == 0
+        and len(batch["INENC3.VAL.Mean"]) in (14, 15, 16)
+    )
     with pytest.raises(KeyError, match="INENC3.VAL.Mean"):
         batch["INENC4"]
     assert isinstance(parse("PCAP", *messages[-1]), pcap.End)
@@ -128,7 +142,11 @@ def test_pcap(recordings: Path) -> None:
 
 @pytest.mark.parametrize(
     "text, micro",
-    [("2024-10-07T08:49:10.627Z", 627000), ("2024-10-07T08:49:10Z", 0), ("2024-10-07T08:49:10.123456789+01:00", 123456)],
+    [
+        ("2024-10-07T08:49:10.627Z", 627000),
+        ("2024-10-07T08:49:10Z", 0),
+        ("2024-10-07T08:49:10.123456789+01:00", 123456),
+    ],
 )
 def test_times(text: str, micro: int) -> None:
     assert pcap.time_of(text).microsecond == micro

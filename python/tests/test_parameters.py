@@ -49,7 +49,11 @@ def test_defaults_and_their_written_forms() -> None:
 def test_what_nobody_describes_is_bytes() -> None:
     parameters = Parameters(KINDS, {"more": b"12"})
     assert parameters["more"] == b"12" and parameters.work_parameters()["more"].value is None
-    assert parameters.integer("more") == 12 and parameters.real("more") == 12.0 and parameters.text("more") == "12"
+    assert (
+        parameters.integer("more") == 12
+        and parameters.real("more") == 12.0
+        and parameters.text("more") == "12"
+    )
     assert parameters.boolean("more") is False and parameters.integer("none of that name") == 0
     with pytest.raises(KeyError, match="no parameter 'none'; there are: text"):
         parameters["none"]

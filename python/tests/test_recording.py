@@ -46,13 +46,17 @@ def test_cbor_bytes_and_tags() -> None:
     assert isinstance(tag, Tag) and (tag.number, tag.content) == (0, "2013-03-21T20:04:00Z")
 
 
-@pytest.mark.parametrize("hexed", ["1c", "ff", "5f01ff", "fc", "82ff", "a1ff01", "a1810101", "81" * 100 + "00"])
+@pytest.mark.parametrize(
+    "hexed", ["1c", "ff", "5f01ff", "fc", "82ff", "a1ff01", "a1810101", "81" * 100 + "00"]
+)
 def test_what_is_no_cbor_is_refused(hexed: str) -> None:
     with pytest.raises(ValueError):
         Reader(bytes.fromhex(hexed)).item()
 
 
-@pytest.mark.parametrize("hexed", ["", "18", "5bffffffffffffffff", "9affffffff", "bb00ffffffffffffff", "6161"[:2]])
+@pytest.mark.parametrize(
+    "hexed", ["", "18", "5bffffffffffffffff", "9affffffff", "bb00ffffffffffffff", "6161"[:2]]
+)
 def test_what_is_announced_and_not_there_costs_nothing(hexed: str) -> None:
     with pytest.raises(CutOff):
         Reader(bytes.fromhex(hexed)).item()
@@ -88,7 +92,9 @@ def test_a_cut_off_end_is_told_and_the_rest_is_kept(tmp_path: Path) -> None:
         assert list(read_dump(path)) == []
 
 
-@pytest.mark.parametrize("data, said", [(b"\x82\x41a\x41b", "read_capture"), (b"\x01", "no dump"), (b"\x1c", "no CBOR")])
+@pytest.mark.parametrize(
+    "data, said", [(b"\x82\x41a\x41b", "read_capture"), (b"\x01", "no dump"), (b"\x1c", "no CBOR")]
+)
 def test_files_of_another_kind_are_refused(tmp_path: Path, data: bytes, said: str) -> None:
     path = tmp_path / "a.cbors"
     path.write_bytes(data)
@@ -107,7 +113,9 @@ def test_captures(recordings: Path) -> None:
 
 
 def event(number: int, stream: str) -> bytes:
-    return b"\xd9\xa7\x7d\x82" + bytes([number]) + b"\xa1\x61" + stream.encode() + b"\xd9\xa7\x7e\x82\x61x\x80"
+    return (
+        b"\xd9\xa7\x7d\x82" + bytes([number]) + b"\xa1\x61" + stream.encode() + b"\xd9\xa7\x7e\x82\x61x\x80"
+    )
 
 
 def test_recordings_of_one_scan_are_read_in_step(tmp_path: Path) -> None:
