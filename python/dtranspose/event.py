@@ -307,55 +307,86 @@ class Events(Sequence[Event]):
             return self._tables.events["number"].copy()
         return np.array([e.number for e in self], np.uint64)
 
-    def stack(self, stream: str, frame: int, dtype: Any, shape: Sequence[int] = ()) -> np.ndarray[Any, Any]:
-        """One frame of every event as one array [events, *shape].
+    def where(self, stream: str, frames: int = 1) -> np.ndarray[Any, Any]:
+        """Places in the batch of the events that have that stream, with at least so many frames."""
+        if self._tables is not None:
+            return self._located(stream, frames - 1)[0]
+        having = [k for k, e in enumerate(self) if stream in e and len(e[stream]) >= frames]
+        return np.array(having, np.intp)
+
+    def stack(
+        self, stream: str, frame: int, dtype: Any, shape: Sequence[int] = (), places: Any = None
+    ) -> np.ndarray[Any, Any]:
+        """One frame of each event as one array [events, *shape]; ``places``: of these events only, in rising order.
 
         Where the frames lie at equal distances, as those of equal size do, it is a view of all of them at
-        once, otherwise a copy. Raises ValueError for an event without that stream or of another size.
+        once, otherwise a copy. Raises ValueError for an event without that frame, or where its size is another.
         """
         wanted = np.dtype(dtype)
         size = wanted.itemsize * math.prod(shape)
-        regular = self._regular(stream, frame, size)
-        if regular is not None:
-            segment, offset, distance = regular
+        chosen = np.arange(len(self)) if places is None else np.asarray(places, np.intp)
+        if self._tables is None:
+            return self._stacked_one_by_one(stream, frame, wanted, tuple(shape), chosen)
+        having, frames = self._located(stream, frame)
+        at = np.searchsorted(having, chosen)
+        lacking = (
+            (at >= len(having)) | (having[np.minimum(at, len(having) - 1)] != chosen)
+            if len(having)
+            else chosen >= 0
+        )
+        if lacking.any():
+            self._complain(int(chosen[lacking][0]), stream, frame, size)
+        frames = frames[at]
+        if (frames["size"] != size).any():
+            self._complain(int(chosen[frames["size"] != size][0]), stream, frame, size)
+        offsets = frames["offset"].astype(np.int64)
+        segments = frames["segment"]
+        distances = np.diff(offsets)
+        if not len(frames):
+            return np.empty((0, *shape), wanted)
+        if (segments == segments[0]).all() and (len(distances) == 0 or (distances == distances[0]).all()):
+            distance = int(distances[0]) if len(distances) else size
             inner = [wanted.itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape))]
-            return np.ndarray((len(self), *shape), wanted, self._views[segment], offset, (distance, *inner))
-        stacked = np.empty((len(self), *shape), wanted)
-        for k, event in enumerate(self):
-            data = event.get(stream)
-            frames = data.frames if data is not None else []
-            if len(frames) <= frame or len(frames[frame]) != size:
-                found = [len(f) for f in frames]
-                raise ValueError(
-                    f"event {event.number}, stream '{stream}': frames of {found} bytes; "
-                    f"frame {frame} was to have {size}"
-                )
-            stacked[k] = np.frombuffer(frames[frame], wanted).reshape(shape)
+            view = self._views[int(segments[0])]
+            return np.ndarray((len(frames), *shape), wanted, view, int(offsets[0]), (distance, *inner))
+        stacked = np.empty((len(frames), *shape), wanted)
+        for k, (segment, _, offset, length) in enumerate(frames.tolist()):
+            stacked[k] = np.frombuffer(self._views[segment][offset : offset + length], wanted).reshape(shape)
         return stacked
 
-    def _regular(self, stream: str, frame: int, size: int) -> Optional[tuple[int, int, int]]:
-        """Segment, first offset and distance of that frame over all events, if they are that regular."""
+    def _stacked_one_by_one(
+        self,
+        stream: str,
+        frame: int,
+        dtype: np.dtype[Any],
+        shape: tuple[int, ...],
+        places: np.ndarray[Any, Any],
+    ) -> np.ndarray[Any, Any]:
+        stacked = np.empty((len(places), *shape), dtype)
+        size = dtype.itemsize * math.prod(shape)
+        for k, place in enumerate(places.tolist()):
+            data = self[place].get(stream)
+            if data is None or len(data) <= frame or len(data.frames[frame]) != size:
+                self._complain(place, stream, frame, size)
+            else:
+                stacked[k] = np.frombuffer(data.frames[frame], dtype).reshape(shape)
+        return stacked
+
+    def _complain(self, place: int, stream: str, frame: int, size: int) -> None:
+        event = self[place]
+        data = event.get(stream)
+        found = f"frames of {[len(f) for f in data.frames]} bytes" if data is not None else "not there"
+        raise ValueError(
+            f"event {event.number}, stream '{stream}': {found}; frame {frame} was to have {size} bytes"
+        )
+
+    def _located(self, stream: str, frame: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Places of the events that have that frame, and its records."""
         tables = self._tables
-        if tables is None or stream not in self._names or not len(tables.events):
-            return None
-        events = len(tables.events)
-        per_event = int(tables.events["entries"][0])
-        if per_event * events != len(tables.entries) or (tables.events["entries"] != per_event).any():
-            return None
-        entries = tables.entries.reshape(events, per_event)
-        first = entries[0]
-        if (entries["stream"] != first["stream"]).any() or (entries["frames"] != first["frames"]).any():
-            return None
-        place = np.flatnonzero(first["stream"] == self._names.index(stream))
-        if not len(place) or frame >= first["frames"][place[0]]:
-            return None
-        each = int(first["frames"].sum())
-        at = int(first["frames"][: place[0]].sum()) + frame
-        frames = tables.frames[: each * events].reshape(events, each)[:, at]
-        offsets = frames["offset"].astype(np.int64)
-        distances = np.diff(offsets)
-        if (frames["segment"] != frames["segment"][0]).any() or (frames["size"] != size).any():
-            return None
-        if len(distances) and (distances != distances[0]).any():
-            return None
-        return int(frames["segment"][0]), int(offsets[0]), int(distances[0]) if len(distances) else 0
+        assert tables is not None
+        number = self._names.index(stream) if stream in self._names else -1
+        entries = tables.entries
+        found = np.flatnonzero((entries["stream"] == number) & (entries["frames"] > frame))
+        owners = np.repeat(np.arange(len(tables.events)), tables.events["entries"])
+        first = np.cumsum(entries["frames"], dtype=np.int64) - entries["frames"]
+        return owners[found], tables.frames[first[found] + frame]

@@ -385,7 +385,7 @@ class Host:
         self, worker: WorkerPart, given: list[Any], columns: Optional[Columns]
     ) -> tuple[list[Answer], Optional[dict[str, Any]]]:
         if columns is not None:
-            return [_COLUMN_ROW] * columns.rows, columns.arrays
+            return [_COLUMN_ROW if there else _EMPTY for there in given], columns.arrays
         ours = worker.ours or self._as_values
         return [self._answer(x, ours) for x in given], None
 

@@ -144,7 +144,7 @@ class WorkerPart:
     def process(
         self, events: Events, parameters: Parameters, ticks: list[int]
     ) -> tuple[list[Any], Optional[Columns]]:
-        """The answers; where columns are given, the answers are their row numbers, or None for a missing row.
+        """The answers; where there are columns, the answers say which events have a row of them.
 
         ticks: places of the events for which the costly things may be done.
         """
@@ -161,11 +161,10 @@ class WorkerPart:
             try:
                 given = self.worker.process_events(rest, parameters, tick)
                 if isinstance(given, Columns):
-                    if given.rows != len(rest):
-                        raise ValueError(f"process_events gave {given.rows} rows for {len(rest)} events")
+                    there = given.has_row(len(rest))
                     if first == 0:
-                        return answers, given
-                    answers.extend(given.row(k) for k in range(given.rows))
+                        return there, given
+                    answers.extend(given.answers(len(rest)))
                 elif inspect.isgenerator(given):
                     in_turn = True
                     for answer in given:
@@ -208,7 +207,7 @@ class WorkerPart:
             self.mark[1] = first + k
             try:
                 given = self.worker.process_events(events[k : k + 1], parameters, tick)
-                answers.append(given.row(0) if isinstance(given, Columns) else next(iter(given)))
+                answers.append(given.answers(1)[0] if isinstance(given, Columns) else next(iter(given)))
             except Exception:
                 answers.append(current_failure())
             tick = False

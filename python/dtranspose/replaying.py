@@ -164,7 +164,7 @@ class _Run:
         part = self._workers[k]
         answers, columns = part.process(Events(events), self.parameters, self._ticks(part))
         if columns is not None:
-            answers = [columns.row(n) for n in range(columns.rows)]
+            answers = columns.answers(len(events))
         for event, answer in zip(events, answers):
             self._take(k, event.number, answer)
         self._call_timer()

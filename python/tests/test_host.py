@@ -205,6 +205,12 @@ BATCHES = """
             images = events.stack("det", 1, "uint16", (2, 3))
             return dtranspose.Columns(sum=images.sum((1, 2)), number=events.numbers, corner=images[:, 0, :2])
 
+    class Some(dtranspose.Worker):
+        def process_events(self, events, parameters, tick):
+            places = events.where("det", 2)
+            images = events.stack("det", 1, "uint16", (2, 3), places)
+            return dtranspose.Columns(sum=images.sum((1, 2)), number=events.numbers[places]).at(places)
+
     class Generator(dtranspose.Worker):
         def process_events(self, events, parameters, tick):
             for event in events:
@@ -236,6 +242,22 @@ def test_columns_answer_a_whole_batch(engine: Engine, write: Write, shared: bool
     uneven = engine.process([(8, {"det": stins(8)}), (9, {"det": ("STINS", ["{}", b"short"])})])
     assert [a.kind for a in uneven.answers] == [VALUE, HAS_FAILED]
     assert "event 9, stream 'det'" in uneven.answers[1].content
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_columns_of_some_events(engine: Engine, write: Write, shared: bool) -> None:
+    engine.load("batches:Some", write("batches.py", BATCHES).parent)
+    engine.begin(["other", "det"])
+    segment = engine.add_segment(1 << 16) if shared else None
+    events: Any = [(0, {"det": ("STINS", ["{}"])})]
+    events += [(k, {"other": ("x", [b"1" * k]), "det": stins(k, first=k)}) for k in range(1, 12)]
+    events += [(12, {"other": ("x", [b"1", b"2"])}), (13, {})]
+    answers = engine.process(events, segment=segment)
+    assert [a.kind for a in answers.answers] == [EMPTY, *[COLUMN_ROW] * 11, EMPTY, EMPTY]
+    assert answers.columns["sum"].tolist() == [15 + 6 * k for k in range(1, 12)]
+    assert answers.columns["number"].tolist() == list(range(1, 12))
+    nothing = engine.process(events[:1])
+    assert [a.kind for a in nothing.answers] == [EMPTY] and nothing.columns["sum"].shape == (0,)
 
 
 @pytest.mark.parametrize("name, kinds", [("Generator", "VFV"), ("List", "VFV"), ("TooFew", "VVV")])

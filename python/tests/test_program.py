@@ -65,7 +65,7 @@ control = "127.0.0.1:{http}"
 [cluster]
 listen = "127.0.0.1:{listen}"
 [output]
-file = "a.h5"
+file = "{{scan}}.h5"
 [[simulate]]
 stream = "det"
 frames = 20
