@@ -357,8 +357,7 @@ class Host:
         lease.views[0] = unpacked.inline
         events = Events.of_tables(tables, self._scan.streams, self._names["type"], lease.views)
         parameters = self._versions.get(unpacked.parameters, self._parameters)
-        flags = tables.events["flags"]
-        ticks = np.flatnonzero(flags & messages.TICK).tolist() if flags.any() else []
+        ticks = np.flatnonzero(tables.events["flags"] & messages.TICK).tolist() if unpacked.ticks else []
         worker.mark = mark = self._mark
         mark[1] = 0
         mark[0] = unpacked.batch

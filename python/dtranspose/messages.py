@@ -26,7 +26,7 @@ HELLO, DONE, FAILED, ANSWERS, FOLDED, RELEASED, LOG, TREE = range(100, 108)
 # kinds of answers
 EMPTY, VALUE, PICKLED, IS_DEFERRED, HAS_FAILED, COLUMN_ROW = range(6)
 
-#: In ``flags`` of an event: the costly things of once a second may be done for it.
+#: In ``flags`` of an event, and of a batch with such an event: the costly things of once a second may be done for it.
 TICK = 1
 #: Number of events that a result without an event has.
 NO_EVENT = (1 << 64) - 1
@@ -184,10 +184,11 @@ class Connection:
 class BatchMessage:
     """A batch of events."""
 
-    __slots__ = ("batch", "parameters", "tables", "inline")
+    __slots__ = ("batch", "parameters", "tables", "inline", "ticks")
 
-    def __init__(self, batch: int, parameters: int, tables: Tables, inline: memoryview) -> None:
+    def __init__(self, batch: int, parameters: int, tables: Tables, inline: memoryview, ticks: bool) -> None:
         self.batch = batch
+        self.ticks = ticks
         self.parameters = parameters
         self.tables = tables
         self.inline = inline
@@ -195,12 +196,13 @@ class BatchMessage:
 
 def pack_batch(batch: int, parameters: int, tables: Tables, inline: Buffer = b"") -> list[Buffer]:
     counts = [len(table) for table in tables]
-    head = BATCH_HEAD.pack(batch, parameters, *counts, 0)
+    ticks = TICK if (tables.events["flags"] & TICK).any() else 0
+    head = BATCH_HEAD.pack(batch, parameters, *counts, ticks)
     return [head, *(np.ascontiguousarray(table).tobytes() for table in tables), inline]
 
 
 def unpack_batch(body: memoryview) -> BatchMessage:
-    batch, parameters, events, entries, frames, arrays, _ = BATCH_HEAD.unpack_from(body)
+    batch, parameters, events, entries, frames, arrays, flags = BATCH_HEAD.unpack_from(body)
     at = BATCH_HEAD.size
     tables = []
     for record, count in (
@@ -211,7 +213,7 @@ def unpack_batch(body: memoryview) -> BatchMessage:
     ):
         tables.append(np.frombuffer(body, record, count, at))
         at += count * record.itemsize
-    return BatchMessage(batch, parameters, Tables(*tables), body[at:])
+    return BatchMessage(batch, parameters, Tables(*tables), body[at:], bool(flags & TICK))
 
 
 class Answer:
