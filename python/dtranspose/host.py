@@ -27,7 +27,7 @@ from .answers import DEFERRED, Columns, Result
 from .event import Events
 from .loading import Loader
 from .logs import LogHandler
-from .messages import Answer, BrokenConnection, Connection, Message
+from .messages import BrokenConnection, Connection, Message
 from .parameters import Parameters
 from .parts import (
     Failure,
@@ -42,13 +42,14 @@ from .parts import (
 )
 from .payload import Scan
 from .segments import Segments, progress_in
-from .value import Decoder, Encoder, NotAValue
+from .value import Buffer, Decoder, Encoder, NotAValue
 
 logger = logging.getLogger("dtranspose")
 
-#: Objects made since the last collection of garbage from which on it is worth one, between two batches.
-_YOUNG_GARBAGE = 50_000
-_SECONDS_BETWEEN_FULL_COLLECTIONS = 30.0
+#: Objects that came and stayed since the last collection of garbage from which on there is another one.
+_YOUNG_GARBAGE = 700
+#: Looking through everything takes at most this share of the time.
+_SHARE_OF_FULL_COLLECTIONS = 0.05
 #: After the program has gone, what is running may end within this time.
 _SECONDS_TO_END = 2.0
 
@@ -92,7 +93,7 @@ class Host:
         self._returned: list[int] = []
         self._mark: Any = memoryview(bytearray(16)).cast("Q")
         self._thread = threading.get_ident()
-        self._last_full_collection = time.monotonic()
+        self._next_full_collection = 0.0
         self._handlers: dict[int, Callable[[Message], None]] = {
             messages.BATCH: self._batch,
             messages.RESULTS: self._results,
@@ -366,58 +367,63 @@ class Host:
         finally:
             mark[0] = 0
         interval = worker.tick_interval(parameters) if ticks else None
-        answers, packed_columns = self._pack(worker, given, columns)
-        parts = messages.pack_answers(answers, packed_columns)
-        count, has_columns, in_one = len(answers), packed_columns is not None, len(parts) == 1
+        packer = messages.AnswerPacker()
+        try:
+            parts = self._pack(packer, worker, given, columns)
+        except NotAValue as e:  # columns of something else
+            packer = messages.AnswerPacker()
+            for _ in given:
+                packer.failed(f"the columns have {e}: that cannot be handed on as data")
+            columns, parts = None, packer.parts()
+        count, has_columns, apart = len(packer), columns is not None, len(parts) > 2
         events.forget()
-        del events, tables, given, columns, answers, packed_columns
+        del events, tables, given, columns, packer
         batch = unpacked.batch
         # Large arrays are sent from where they lie, which may be a frame: that is given back after it.
-        released = in_one and lease.drop(lambda: self._take_back(batch))
+        released = not apart and lease.drop(lambda: self._take_back(batch))
         head = messages.answers_head(batch, count, interval, released, has_columns)
         self._connection.send(messages.ANSWERS, message.id, [head, *parts])
         del parts
-        if not in_one and lease.drop(lambda: self._take_back(batch)):
+        if apart and lease.drop(lambda: self._take_back(batch)):
             self._returned.append(batch)
 
     def _pack(
-        self, worker: WorkerPart, given: list[Any], columns: Optional[Columns]
-    ) -> tuple[list[Answer], Optional[dict[str, Any]]]:
+        self, packer: messages.AnswerPacker, worker: WorkerPart, given: list[Any], columns: Optional[Columns]
+    ) -> list[Buffer]:
         if columns is not None:
-            return [_COLUMN_ROW if there else _EMPTY for there in given], columns.arrays
+            for there in given:
+                packer.plain(messages.COLUMN_ROW if there else messages.EMPTY)
+            return packer.parts(columns.arrays)
         ours = worker.ours or self._as_values
-        return [self._answer(x, ours) for x in given], None
+        for x in given:
+            if x is None:
+                packer.plain(messages.EMPTY)
+            elif x is DEFERRED:
+                packer.plain(messages.IS_DEFERRED)
+            elif type(x) is Failure:
+                packer.failed(x.text)
+            else:
+                self._pack_result(packer, x, ours)
+        return packer.parts()
 
-    def _answer(self, x: Any, as_value: bool) -> Answer:
-        if x is None:
-            return _EMPTY
-        if x is DEFERRED:
-            return _DEFERRED
-        if type(x) is Failure:
-            return Answer(messages.HAS_FAILED, x.text)
+    def _pack_result(self, packer: messages.AnswerPacker, x: Any, as_value: bool) -> None:
         if as_value:
-            encoder = Encoder()
             try:
-                encoder.put(x)
-                return Answer(messages.VALUE, encoder.parts())
+                return packer.value(x)
             except NotAValue as e:
                 if not self._pickles:
-                    return Answer(
-                        messages.HAS_FAILED, f"the result has {e}: that cannot be handed on as data"
-                    )
+                    return packer.failed(f"the result has {e}: that cannot be handed on as data")
         if not self._pickles:
-            return Answer(
-                messages.HAS_FAILED, "results are pickles here, and the configuration forbids those"
-            )
+            return packer.failed("results are pickles here, and the configuration forbids those")
         try:
-            return Answer(messages.PICKLED, pickle.dumps(x, protocol=pickle.HIGHEST_PROTOCOL))
+            packer.pickled(pickle.dumps(x, protocol=pickle.HIGHEST_PROTOCOL))
         except Exception:
-            return Answer(messages.HAS_FAILED, "the result cannot be pickled\n" + current_failure().text)
+            packer.failed("the result cannot be pickled\n" + current_failure().text)
 
     def _answer_one(self, message: Message, x: Any) -> None:
-        answers, columns = self._pack(self._mapping(), [x], None)
+        parts = self._pack(messages.AnswerPacker(), self._mapping(), [x], None)
         head = messages.answers_head(0, 1, None, True, False)
-        self._connection.send(messages.ANSWERS, message.id, [head, *messages.pack_answers(answers, columns)])
+        self._connection.send(messages.ANSWERS, message.id, [head, *parts])
 
     def _flush(self, message: Message) -> None:
         self._answer_one(message, self._mapping().flush())
@@ -488,20 +494,18 @@ class Host:
     # -- garbage
 
     def _collect(self) -> None:
-        """Between two batches only; everything now and then, the young ones when there are many."""
-        if time.monotonic() - self._last_full_collection > _SECONDS_BETWEEN_FULL_COLLECTIONS:
+        """Between two batches only: what is young often, everything seldom."""
+        _, middle, old = gc.get_count()
+        if old > 10 and time.monotonic() > self._next_full_collection:
             self._full_collection()
         else:
-            gc.collect(1)
+            gc.collect(1 if middle > 10 else 0)
 
     def _full_collection(self) -> None:
+        begin = time.monotonic()
         gc.collect()
-        self._last_full_collection = time.monotonic()
-
-
-_EMPTY = Answer(messages.EMPTY)
-_DEFERRED = Answer(messages.IS_DEFERRED)
-_COLUMN_ROW = Answer(messages.COLUMN_ROW)
+        end = time.monotonic()
+        self._next_full_collection = end + (end - begin) / _SHARE_OF_FULL_COLLECTIONS
 
 
 def _end_with(sock: socket.socket) -> None:

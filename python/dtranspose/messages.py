@@ -236,24 +236,40 @@ def answers_head(
     return ANSWERS_HEAD.pack(batch, float("nan") if tick_interval is None else tick_interval, count, flags)
 
 
-def pack_answers(answers: list[Answer], columns: Any = None) -> list[Buffer]:
-    """What follows the head. VALUE answers hold encoded parts, PICKLED ones bytes, HAS_FAILED ones a text."""
-    encoder = Encoder(lenient=True)
-    encoder.raw(bytes([a.kind for a in answers]))
-    for a in answers:
-        kind = a.kind
-        if kind == VALUE:
-            for part in a.content:
-                encoder.raw(part)
-        elif kind == PICKLED:
-            encoder.raw(struct.pack("<Q", len(a.content)))
-            encoder.raw(a.content)
-        elif kind == HAS_FAILED:
-            text = a.content.encode("utf-8", "replace")
-            encoder.raw(struct.pack("<I", len(text)) + text)
-    if columns is not None:
-        encoder.put(columns)
-    return encoder.parts()
+class AnswerPacker:
+    """Collects the answers of a batch, in order."""
+
+    def __init__(self) -> None:
+        self._kinds = bytearray()
+        self._contents = Encoder()
+
+    def plain(self, kind: int) -> None:
+        """EMPTY, IS_DEFERRED or COLUMN_ROW."""
+        self._kinds.append(kind)
+
+    def value(self, content: Any) -> None:
+        """Raises NotAValue, and has taken nothing then, for what no value can say."""
+        self._contents.put_whole(content)
+        self._kinds.append(VALUE)
+
+    def pickled(self, content: bytes) -> None:
+        self._contents.raw(struct.pack("<Q", len(content)))
+        self._contents.raw(content)
+        self._kinds.append(PICKLED)
+
+    def failed(self, text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        self._contents.raw(struct.pack("<I", len(data)) + data)
+        self._kinds.append(HAS_FAILED)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def parts(self, columns: Any = None) -> list[Buffer]:
+        """What follows the head. More than two parts: large arrays, where they lie."""
+        if columns is not None:
+            self._contents.put(columns)
+        return [self._kinds, *self._contents.parts()]
 
 
 class AnswersMessage:

@@ -68,6 +68,19 @@ class Encoder:
     def bytes(self) -> bytes:
         return b"".join(self.parts())
 
+    def put_whole(self, x: Any) -> None:
+        """Appends a value, or nothing of it before the exception."""
+        parts, tail = len(self._parts), len(self._tail)
+        try:
+            self.put(x)
+        except BaseException:
+            if len(self._parts) > parts:  # the tail of before is the first part since then
+                self._tail = bytearray(self._parts[parts])
+                del self._parts[parts:]
+            del self._tail[tail:]
+            self._depth = 0
+            raise
+
     def raw(self, data: Buffer) -> None:
         """Appends bytes as they are."""
         if len(data) < _LEAST_APART:

@@ -565,6 +565,27 @@ def test_says_which_event_it_was_at_when_it_died(engine: Engine, write: Write) -
     assert engine.child.wait(PATIENCE) == 7
 
 
+def test_circles_of_large_arrays_do_not_pile_up(engine: Engine, write: Write) -> None:
+    path = write(
+        "circles.py",
+        """
+        import resource
+        import numpy as np
+        import dtranspose
+
+        class Worker(dtranspose.Worker):
+            def process_event(self, event, parameters, tick):
+                circle = [np.ones(1 << 18)]
+                circle.append(circle)
+                return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        """,
+    )
+    engine.load("circles:Worker", path.parent)
+    engine.begin()
+    used = [engine.process([(n, {})]).answers[0].content for n in range(2000)]
+    assert used[-1] < 2000 * 2 * 0.6, "MiB; all of them together would take 4000"
+
+
 def test_segments_can_be_dropped(engine: Engine, write: Write) -> None:
     engine.load("mean:Worker", write("mean.py", MEAN).parent)
     engine.begin()

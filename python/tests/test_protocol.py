@@ -10,8 +10,8 @@ import pytest
 
 from dtranspose import messages
 from dtranspose.event import ARRAY_RECORD, ENTRY_RECORD, EVENT_RECORD, FRAME_RECORD, Tables
-from dtranspose.messages import Answer
-from dtranspose.value import decode, encode
+from dtranspose.messages import AnswerPacker
+from dtranspose.value import NotAValue, decode, encode
 
 TEXT = Path(__file__).resolve().parents[2] / "docs" / "python_host.md"
 
@@ -45,13 +45,14 @@ def test_batch() -> None:
 
 
 def test_answers() -> None:
-    answers = [
-        Answer(messages.EMPTY),
-        Answer(messages.VALUE, [encode(2.5)]),
-        Answer(messages.HAS_FAILED, "no"),
-    ]
+    packer = AnswerPacker()
+    packer.plain(messages.EMPTY)
+    packer.value(2.5)
+    with pytest.raises(NotAValue):
+        packer.value([1, object()])
+    packer.failed("no")
     head = messages.answers_head(12, 3, 1.0, True, False)
-    body = b"".join([head, *(bytes(p) for p in messages.pack_answers(answers))])
+    body = b"".join([head, *(bytes(p) for p in packer.parts())])
     assert body == shown("answers")
     read = messages.AnswersMessage(memoryview(shown("answers")))
     assert [a.content for a in read.answers] == [None, 2.5, "no"]

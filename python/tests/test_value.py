@@ -39,6 +39,20 @@ def test_a_large_array_is_not_copied() -> None:
     assert any(isinstance(p, memoryview) and np.shares_memory(np.frombuffer(p), x) for p in encoder.parts())
 
 
+def test_what_fails_half_way_leaves_nothing() -> None:
+    for broken in (
+        [1, "x", object()],
+        {"a": np.zeros(1 << 14), "b": object()},
+        [np.zeros(1 << 14)] * 3 + [1j],
+    ):
+        encoder = Encoder()
+        encoder.put("before")
+        with pytest.raises(NotAValue):
+            encoder.put_whole(broken)
+        encoder.put_whole(["after"])
+        assert encoder.bytes() == encode("before") + encode(["after"])
+
+
 def test_nan_and_infinities() -> None:
     assert np.isnan(decode(encode(float("nan"))))
     assert decode(encode([float("inf"), -float("inf")])) == [float("inf"), -float("inf")]
