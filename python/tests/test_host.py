@@ -405,6 +405,32 @@ def test_a_reload_that_fails_leaves_what_runs(engine: Engine, write: Write) -> N
     assert engine.process([(1, {"det": stins(0)})]).answers[0].content["mean"] == 15.0
 
 
+def test_results_of_the_old_class_still_travel_after_a_reload_that_failed(
+    engine: Engine, write: Write
+) -> None:
+    path = write(
+        "classes.py",
+        """
+        import dataclasses
+        import dtranspose
+
+        @dataclasses.dataclass
+        class Reading:
+            mean: float
+
+        class Worker(dtranspose.Worker):
+            def process_event(self, event, parameters, tick):
+                return Reading(2.5)
+        """,
+    )
+    engine.load("classes:Worker", path.parent)
+    engine.begin()
+    path.write_text("class Worker(:\n")
+    with pytest.raises(HostFailed):
+        engine.ask(messages.RELOAD)
+    assert engine.process([(1, {})]).answers[0].kind == PICKLED
+
+
 def test_context_lives_over_scans_and_is_closed(engine: Engine, write: Write) -> None:
     path = write(
         "keeper.py",
@@ -584,6 +610,24 @@ def test_circles_of_large_arrays_do_not_pile_up(engine: Engine, write: Write) ->
     engine.begin()
     used = [engine.process([(n, {})]).answers[0].content for n in range(2000)]
     assert used[-1] < 2000 * 2 * 0.6, "MiB; all of them together would take 4000"
+
+
+def test_a_killed_host_takes_nothing_along(engine: Engine, write: Write) -> None:
+    engine.load("mean:Worker", write("mean.py", MEAN).parent)
+    engine.begin()
+    segment = engine.add_segment(1 << 16)
+    events = [(1, {"det": stins(0)})]
+    assert engine.process(events, segment=segment).answers[0].content["mean"] == 2.5
+    engine.child.kill()
+    with pytest.raises(BrokenConnection):
+        engine.process(events, segment=segment)
+    with Engine() as other:  # the next one gets the same memory, as it is
+        other.load("mean:Worker", write("mean.py", MEAN).parent)
+        other.begin()
+        other.send(messages.SEGMENT, {"segment": segment.number, "size": segment.size}, [segment.fd])
+        parts = engine.pack(events, segment=segment)
+        other.type_number("STINS")
+        assert other.exchange(messages.BATCH, parts).answers[0].content["mean"] == 2.5
 
 
 def test_segments_can_be_dropped(engine: Engine, write: Write) -> None:

@@ -174,6 +174,7 @@ def test_pickles_run_nothing(tmp_path: Path) -> None:
     [
         np.array([object()], dtype=object).dumps(),
         np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]).dumps(),
+        np.array(["2020-01-01"], "M8[D]").dumps(),
         pickle.dumps(np.dtype("f8")),
         pickle.dumps(np.ndarray),
         pickle.dumps({1, 2, 3})[:-3],
