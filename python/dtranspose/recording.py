@@ -123,6 +123,11 @@ def read_capture(path: Path) -> Iterator[list[memoryview]]:
         yield item
 
 
+def _ours(data: Any) -> StreamData:
+    """Stream data of our class, also of what dranspose's own class holds."""
+    return data if isinstance(data, StreamData) else StreamData(data.typ, data.frames)
+
+
 def merge(sources: Iterable[Iterable[Any]]) -> Iterator[Event]:
     """Events of several recordings, read in step: each time all that have the lowest number.
 
@@ -143,7 +148,7 @@ def merge(sources: Iterable[Iterable[Any]]) -> Iterator[Event]:
                 twice = streams.keys() & head.streams.keys()
                 if twice:
                     raise ValueError(f"event {number} has stream {sorted(twice)} in two recordings")
-                streams.update(head.streams)
+                streams.update({name: _ours(data) for name, data in head.streams.items()})
                 heads[k] = None
         yield Event(number, streams)
 

@@ -9,6 +9,7 @@ import pickletools
 import warnings
 from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 
 from dtranspose.cbor import CutOff, Reader, Tag
 from dtranspose.pickled import load
-from dtranspose.recording import read_capture, read_dump, read_events
+from dtranspose.recording import merge, read_capture, read_dump, read_events
 
 ONE = bytes.fromhex("d9d9f7d9a77d8205a163646574d9a77e82655354494e5382477b2261223a317d420100")
 
@@ -128,6 +129,13 @@ def test_recordings_of_one_scan_are_read_in_step(tmp_path: Path) -> None:
     c.write_bytes(event(0, "a"))
     with pytest.raises(ValueError, match="event 0 has stream"):
         list(read_events(a, c))
+
+
+def test_sources_may_yield_what_only_looks_like_ours() -> None:
+    frame = SimpleNamespace(buffer=memoryview(b"12"), bytes=b"12")
+    part = SimpleNamespace(event_number=3, streams={"a": SimpleNamespace(typ="x", frames=[frame, b"3", "4"])})
+    (found,) = merge([[part]])
+    assert found.number == 3 and [bytes(f) for f in found["a"].frames] == [b"12", b"3", b"4"]
 
 
 ARRAYS = [
