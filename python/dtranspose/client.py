@@ -233,7 +233,8 @@ class Group(_Object):
             return False
         return True
 
-    def __getitem__(self, name: str) -> Union[Group, Dataset]:
+    def __getitem__(self, name: str) -> Any:
+        """A Group or a Dataset. Raises KeyError where there is none."""
         group: Union[Group, Dataset] = self
         for part in [p for p in name.split("/") if p]:
             if not isinstance(group, Group):

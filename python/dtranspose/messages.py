@@ -99,6 +99,8 @@ class Connection:
         size = 0
         for p in parts:
             size += memoryview(p).nbytes
+        if size > MOST_BYTES:
+            raise ValueError(f"a message of {size} bytes; {MOST_BYTES} are allowed")
         buffers: list[Buffer] = [HEADER.pack(type, id, size)]
         if size < 4096:
             buffers[0] = b"".join((buffers[0], *parts))

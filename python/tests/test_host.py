@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -610,6 +611,46 @@ def test_circles_of_large_arrays_do_not_pile_up(engine: Engine, write: Write) ->
     engine.begin()
     used = [engine.process([(n, {})]).answers[0].content for n in range(2000)]
     assert used[-1] < 2000 * 2 * 0.6, "MiB; all of them together would take 4000"
+
+
+def test_messages_sent_ahead_are_answered_in_order(engine: Engine, write: Write) -> None:
+    """Small and large ones, in one write, with a segment's descriptor in their midst."""
+    path = write(
+        "sizes.py",
+        """
+        import dtranspose
+
+        class Worker(dtranspose.Worker):
+            def process_event(self, event, parameters, tick):
+                frame = event["det"].frames[0]
+                return {"size": len(frame), "last": frame[-1], "again": bytes(frame)}
+        """,
+    )
+    engine.load("sizes:Worker", path.parent)
+    engine.begin()
+    engine.type_number("x")
+    sizes = [1, 100, 1 << 16, (1 << 16) - 200, 3 << 20, 5, 1 << 17, 65480, 65481, 65530]
+    segment = engine.add_segment(1 << 23)
+    packed = [engine.pack([(k, {"det": ("x", [b"\7" * n])})], segment=segment if k % 3 == 1 else None)
+              for k, n in enumerate(sizes)]  # fmt: skip
+
+    def send() -> None:
+        for k, parts in enumerate(packed):
+            engine.connection.send(messages.BATCH, 1000 + k, parts)
+            if k == 4:
+                engine.send(messages.SEGMENT, {"segment": 9, "size": segment.size}, [segment.fd])
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    for k, n in enumerate(sizes):
+        reply = engine.reply()
+        (answer,) = messages.AnswersMessage(reply.body).answers
+        assert (reply.id, answer.content["size"], answer.content["last"]) == (1000 + k, n, 7)
+        assert answer.content["again"] == b"\7" * n
+    sender.join()
+    late = engine.pack([(1, {"det": ("x", [b"\7" * 10])})], segment=segment)
+    late = [late[0], *late[1:3], bytes(late[3]).replace(b"\1\0\0\0", b"\x09\0\0\0", 1), *late[4:]]
+    assert engine.exchange(messages.BATCH, late).answers[0].content["size"] == 10
 
 
 def test_a_killed_host_takes_nothing_along(engine: Engine, write: Write) -> None:
