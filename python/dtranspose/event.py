@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union, overload
+from typing import TYPE_CHECKING, Any, Optional, Union, overload
 
 import numpy as np
 
@@ -27,13 +28,54 @@ ARRAY_RECORD = np.dtype(
 _TOO_LATE = "an event can be looked at during the call that got it; keep copies of what you need for longer"
 
 
-class Tables(NamedTuple):
-    """The four tables of a batch, each a view of the message."""
+_EVENT, _ENTRY, _FRAME = struct.Struct("<QQII"), struct.Struct("<HHIII"), struct.Struct("<IIQQ")
 
-    events: np.ndarray[Any, Any]
-    entries: np.ndarray[Any, Any]
-    frames: np.ndarray[Any, Any]
-    arrays: np.ndarray[Any, Any]
+
+class Tables:
+    """The four tables of a batch, read out of the message when somebody looks: as arrays, or as lists of tuples."""
+
+    __slots__ = ("_body", "_at", "counts")
+
+    def __init__(self, body: memoryview, at: int, counts: tuple[int, int, int, int]) -> None:
+        events, entries, frames, arrays = counts
+        first = at + 24 * events
+        second = first + 16 * entries
+        third = second + 24 * frames
+        self._body = body
+        self._at = (at, first, second, third, third + 48 * arrays)
+        self.counts = counts
+        if self._at[4] > len(body):
+            raise ValueError("a batch that is cut off")
+
+    @property
+    def inline(self) -> memoryview:
+        """What lies in the message itself."""
+        return self._body[self._at[4] :]
+
+    @property
+    def events(self) -> np.ndarray[Any, Any]:
+        return np.frombuffer(self._body, EVENT_RECORD, self.counts[0], self._at[0])
+
+    @property
+    def entries(self) -> np.ndarray[Any, Any]:
+        return np.frombuffer(self._body, ENTRY_RECORD, self.counts[1], self._at[1])
+
+    @property
+    def frames(self) -> np.ndarray[Any, Any]:
+        return np.frombuffer(self._body, FRAME_RECORD, self.counts[2], self._at[2])
+
+    @property
+    def arrays(self) -> np.ndarray[Any, Any]:
+        return np.frombuffer(self._body, ARRAY_RECORD, self.counts[3], self._at[3])
+
+    def event_rows(self) -> Iterator[Any]:
+        return _EVENT.iter_unpack(self._body[self._at[0] : self._at[1]])
+
+    def entry_rows(self) -> list[Any]:
+        return list(_ENTRY.iter_unpack(self._body[self._at[1] : self._at[2]]))
+
+    def frame_rows(self) -> list[Any]:
+        return list(_FRAME.iter_unpack(self._body[self._at[2] : self._at[3]]))
 
 
 class StreamData:
@@ -234,7 +276,7 @@ class Events(Sequence[Event]):
         made = []
         first = 0
         new = Event.__new__
-        for number, missing, count, _ in self._tables.events.tolist():
+        for number, missing, count, _ in self._tables.event_rows():
             event = new(Event)
             event.number = number
             event._source = self
@@ -250,9 +292,9 @@ class Events(Sequence[Event]):
     def _unpack_entries(self) -> list[Any]:
         if self._tables is None:
             raise RuntimeError(_TOO_LATE)
-        entries: list[Any] = self._tables.entries.tolist()
-        self._frames = self._tables.frames.tolist()
-        self._arrays = self._tables.arrays
+        entries = self._tables.entry_rows()
+        self._frames = self._tables.frame_rows()
+        self._arrays = self._tables.arrays if self._tables.counts[3] else ()
         at = 0
         self._first_frames = []
         for entry in entries:
@@ -284,7 +326,7 @@ class Events(Sequence[Event]):
         if self._list is not None:
             return len(self._list)
         assert self._tables is not None
-        return len(self._tables.events)
+        return self._tables.counts[0]
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self._all())
@@ -387,6 +429,6 @@ class Events(Sequence[Event]):
         number = self._names.index(stream) if stream in self._names else -1
         entries = tables.entries
         found = np.flatnonzero((entries["stream"] == number) & (entries["frames"] > frame))
-        owners = np.repeat(np.arange(len(tables.events)), tables.events["entries"])
+        owners = np.repeat(np.arange(tables.counts[0]), tables.events["entries"])
         first = np.cumsum(entries["frames"], dtype=np.int64) - entries["frames"]
         return owners[found], tables.frames[first[found] + frame]

@@ -352,10 +352,10 @@ class Host:
 
     def _batch(self, message: Message) -> None:
         worker = self._mapping()
-        unpacked = messages.unpack_batch(message.body)
+        unpacked = messages.BatchMessage(message.body)
         tables = unpacked.tables
-        lease = self._segments.lease() if len(tables.frames) else self._segments.lease([])
-        lease.views[0] = unpacked.inline
+        lease = self._segments.lease() if tables.counts[2] else self._segments.lease([])
+        lease.views[0] = tables.inline
         events = Events.of_tables(tables, self._scan.streams, self._names["type"], lease.views)
         parameters = self._versions.get(unpacked.parameters, self._parameters)
         ticks = np.flatnonzero(tables.events["flags"] & messages.TICK).tolist() if unpacked.ticks else []

@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from .event import ARRAY_RECORD, ENTRY_RECORD, EVENT_RECORD, FRAME_RECORD, Tables
+from .event import Tables
 from .value import Buffer, Decoder, Encoder, encode
 
 #: Version of the protocol; both sides must have the same.
@@ -148,7 +148,8 @@ class Connection:
             self._buffer = self._buffer[end:]
         else:
             body = self._read_body(size)
-        fds, self._fds = self._fds, []
+        # The kernel hands descriptors over with whatever bytes it gives along with theirs.
+        fds = [self._fds.pop(0)] if kind == SEGMENT and self._fds else []
         return Message(kind, number, body, fds)
 
     def _read(self) -> None:
@@ -184,38 +185,24 @@ class Connection:
 
 
 class BatchMessage:
-    """A batch of events."""
+    """A batch of events. ``ticks``: one of them has a tick."""
 
-    __slots__ = ("batch", "parameters", "tables", "inline", "ticks")
+    __slots__ = ("batch", "parameters", "tables", "ticks")
 
-    def __init__(self, batch: int, parameters: int, tables: Tables, inline: memoryview, ticks: bool) -> None:
-        self.batch = batch
-        self.ticks = ticks
-        self.parameters = parameters
-        self.tables = tables
-        self.inline = inline
+    def __init__(self, body: memoryview) -> None:
+        batch, parameters, events, entries, frames, arrays, flags = BATCH_HEAD.unpack_from(body)
+        self.batch: int = batch
+        self.parameters: int = parameters
+        self.tables = Tables(body, BATCH_HEAD.size, (events, entries, frames, arrays))
+        self.ticks = bool(flags & TICK)
 
 
-def pack_batch(batch: int, parameters: int, tables: Tables, inline: Buffer = b"") -> list[Buffer]:
+def pack_batch(batch: int, parameters: int, tables: Any, inline: Buffer = b"") -> list[Buffer]:
+    """tables: four arrays of EVENT_RECORD, ENTRY_RECORD, FRAME_RECORD and ARRAY_RECORD."""
     counts = [len(table) for table in tables]
-    ticks = TICK if (tables.events["flags"] & TICK).any() else 0
+    ticks = TICK if (tables[0]["flags"] & TICK).any() else 0
     head = BATCH_HEAD.pack(batch, parameters, *counts, ticks)
     return [head, *(np.ascontiguousarray(table).tobytes() for table in tables), inline]
-
-
-def unpack_batch(body: memoryview) -> BatchMessage:
-    batch, parameters, events, entries, frames, arrays, flags = BATCH_HEAD.unpack_from(body)
-    at = BATCH_HEAD.size
-    tables = []
-    for record, count in (
-        (EVENT_RECORD, events),
-        (ENTRY_RECORD, entries),
-        (FRAME_RECORD, frames),
-        (ARRAY_RECORD, arrays),
-    ):
-        tables.append(np.frombuffer(body, record, count, at))
-        at += count * record.itemsize
-    return BatchMessage(batch, parameters, Tables(*tables), body[at:], bool(flags & TICK))
 
 
 class Answer:

@@ -16,7 +16,7 @@ from typing import Any, Optional
 import numpy as np
 
 from dtranspose import messages
-from dtranspose.event import ARRAY_RECORD, ENTRY_RECORD, EVENT_RECORD, FRAME_RECORD, Tables
+from dtranspose.event import ARRAY_RECORD, ENTRY_RECORD, EVENT_RECORD, FRAME_RECORD
 from dtranspose.messages import AnswersMessage, Connection, Message
 from dtranspose.value import Decoder, dtype_code, encode
 
@@ -202,7 +202,7 @@ class Engine:
                 which = len(array_rows) if array is not None else 0
                 entry_rows.append((self.streams.index(name), self.type_number(kind), len(frames), which, 0))
                 frame_rows += [place(f) for f in frames]
-        tables = Tables(
+        tables = (
             np.array(event_rows, EVENT_RECORD),
             np.array(entry_rows, ENTRY_RECORD),
             np.array(frame_rows + late_frames, FRAME_RECORD),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dtranspose import messages
-from dtranspose.event import ARRAY_RECORD, ENTRY_RECORD, EVENT_RECORD, FRAME_RECORD, Tables
+from dtranspose.event import ARRAY_RECORD, ENTRY_RECORD, EVENT_RECORD, FRAME_RECORD
 from dtranspose.messages import AnswerPacker
 from dtranspose.value import NotAValue, decode, encode
 
@@ -31,7 +31,7 @@ def test_value() -> None:
 
 
 def test_batch() -> None:
-    tables = Tables(
+    tables = (
         np.array([(7, 0, 1, messages.TICK)], EVENT_RECORD),
         np.array([(0, 3, 2, 0, 0)], ENTRY_RECORD),
         np.array([(0, 0, 0, 2), (1, 0, 4096, 200)], FRAME_RECORD),
@@ -39,9 +39,13 @@ def test_batch() -> None:
     )
     body = b"".join(bytes(p) for p in messages.pack_batch(12, 1, tables, b"{}"))
     assert messages.HEADER.pack(messages.BATCH, 5, len(body)) + body == shown("batch")
-    read = messages.unpack_batch(memoryview(shown("batch"))[16:])
-    assert (read.batch, read.parameters, bytes(read.inline)) == (12, 1, b"{}")
-    assert read.tables.events.tolist() == [(7, 0, 1, 1)]
+    read = messages.BatchMessage(memoryview(shown("batch"))[16:])
+    assert (read.batch, read.parameters, bytes(read.tables.inline)) == (12, 1, b"{}")
+    assert read.tables.events.tolist() == list(read.tables.event_rows()) == [(7, 0, 1, 1)]
+    assert read.tables.entries.tolist() == read.tables.entry_rows() == [(0, 3, 2, 0, 0)]
+    assert read.tables.frames.tolist() == read.tables.frame_rows() == [(0, 0, 0, 2), (1, 0, 4096, 200)]
+    with pytest.raises(ValueError, match="cut off"):
+        messages.BatchMessage(memoryview(shown("batch"))[16:-3])
 
 
 def test_answers() -> None:
