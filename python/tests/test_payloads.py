@@ -6,6 +6,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from engine import Engine, unpickled
 import dtranspose
 from dtranspose import compat, messages
 from dtranspose.parts import fitted
-from dtranspose.recording import read_events
+from dtranspose.recording import read_capture, read_events
 
 #: Means of the top right corner of the nine images of dump_xrd.cbors, events 1 to 9.
 MEANS = [9.25, 11.25, 11.75, 4.25, 2.25, 3.0, 4.75, 7.75, 10.75]
@@ -149,6 +150,56 @@ def test_in_the_host(engine: Engine, recordings: Path, tmp_path: Path) -> None:
         other.ask(messages.FINISH)
         with h5py.File(f"{folder}/xrd_processed.h5") as file:
             assert file["reduced"][1:].tolist() == MEANS
+
+
+def mesh(recordings: Path) -> list[Any]:
+    """The events of a scan of two streams: (number, {stream: (type, frames)})."""
+    said = [m for m in read_capture(recordings / "contrast-dump.cbors") if b"heartbeat" not in bytes(m[0])]
+    parts = list(read_capture(recordings / "xspress3-dump.cbors"))
+    spectra = [parts[0], *(parts[k] + parts[k + 1] + parts[k + 2] for k in range(1, 61, 3)), parts[61]]
+    return [
+        (k, {"contrast": ("contrast", c), "xspress3": ("xspress", x)})
+        for k, (c, x) in enumerate(zip(said, spectra))
+    ]
+
+
+def test_a_map_of_two_streams(engine: Engine, recordings: Path) -> None:
+    """Positions and spectra of a mesh of 4 x 5 points: in the harness, and through shared memory."""
+    events = mesh(recordings)
+    assert len(events) == 22
+    source = [
+        SimpleNamespace(
+            event_number=k, streams={n: dtranspose.StreamData(t, f) for n, (t, f) in streams.items()}
+        )
+        for k, streams in events
+    ]
+    name = "payloads.fluorescence:Fluorescence"
+    outcome = dtranspose.replay([source], f"{name}Worker", f"{name}Reducer", workers=3)
+    assert (outcome.failed, outcome.folded, outcome.empty) == ({}, 21, 1)
+    tree = outcome.published
+    spectra = [e["xspress3"].parse() for e in (dtranspose.Event(0, s.streams) for s in source[1:21])]
+    expected = sum((x.data[:, 0:20].sum(1) * x.meta["dtc"] * x.exptime).sum() for x in spectra)
+    assert tree["total"] == pytest.approx(expected) and expected > 0
+    assert len(tree["map"]) == 20 and tree["title"].startswith("mesh sx -2 2 3 sy -2 2 4")
+
+    engine.load(f"{name}Worker", HERE)
+    engine.begin(["contrast", "xspress3"])
+    answers = engine.process(events, segment=engine.add_segment(1 << 22))
+    assert answers.released
+    results = {
+        k: pickle.loads(a.content) for k, a in enumerate(answers.answers) if a.kind == messages.PICKLED
+    }
+    replayed = {r.event_number: r.payload for r in outcome.results}
+    assert results == replayed and len(results) == 21
+    with Engine() as other:
+        other.load(f"{name}Reducer", HERE, role="reducer")
+        assert other.begin() == {"timer": False}
+        assert other.fold([(k, pickle.dumps(r)) for k, r in results.items()]) == {}
+        shown = other.published()
+        assert shown["total"] == pytest.approx(expected) and shown["map"] == {}, (
+            "keys that are no texts are skipped"
+        )
+        assert sorted(shown["points"]["x"]) == sorted(tree["points"]["x"])
 
 
 class Calls:
