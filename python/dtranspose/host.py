@@ -362,24 +362,19 @@ class Host:
         worker.mark = mark = self._mark
         mark[1] = 0
         mark[0] = unpacked.batch
+        packer = messages.AnswerPacker()
+        ours = worker.ours or self._as_values
         try:
-            given, columns = worker.process(events, parameters, ticks)
+            given = worker.process(events, parameters, ticks, lambda x: self._take_answer(packer, x, ours))
         finally:
             mark[0] = 0
         interval = worker.tick_interval(parameters) if ticks else None
-        packer = messages.AnswerPacker()
-        try:
-            parts = self._pack(packer, worker, given, columns)
-        except NotAValue as e:  # columns of something else
-            packer = messages.AnswerPacker()
-            for _ in given:
-                packer.failed(f"the columns have {e}: that cannot be handed on as data")
-            columns, parts = None, packer.parts()
-        count, has_columns, apart = len(packer), columns is not None, len(parts) > 2
+        parts, has_columns = self._answer_parts(packer, given)
+        count, apart = len(packer), len(parts) > 2
         events.forget()
-        del events, tables, given, columns, packer
+        del events, tables, given
         batch = unpacked.batch
-        # Large arrays are sent from where they lie, which may be a frame: that is given back after it.
+        # Large columns are sent from where they lie, which may be a frame: that is given back after it.
         released = not apart and lease.drop(lambda: self._take_back(batch))
         head = messages.answers_head(batch, count, interval, released, has_columns)
         self._connection.send(messages.ANSWERS, message.id, [head, *parts])
@@ -387,24 +382,32 @@ class Host:
         if apart and lease.drop(lambda: self._take_back(batch)):
             self._returned.append(batch)
 
-    def _pack(
-        self, packer: messages.AnswerPacker, worker: WorkerPart, given: list[Any], columns: Optional[Columns]
-    ) -> list[Buffer]:
-        if columns is not None:
-            for there in given:
-                packer.plain(messages.COLUMN_ROW if there else messages.EMPTY)
-            return packer.parts(columns.arrays)
-        ours = worker.ours or self._as_values
-        for x in given:
-            if x is None:
-                packer.plain(messages.EMPTY)
-            elif x is DEFERRED:
-                packer.plain(messages.IS_DEFERRED)
-            elif type(x) is Failure:
-                packer.failed(x.text)
-            else:
-                self._pack_result(packer, x, ours)
-        return packer.parts()
+    def _answer_parts(
+        self, packer: messages.AnswerPacker, given: Optional[tuple[Columns, list[bool]]]
+    ) -> tuple[list[Buffer], bool]:
+        """What follows the head, and whether there are columns."""
+        if given is None:
+            return packer.parts(), False
+        columns, has_row = given
+        for there in has_row:
+            packer.plain(messages.COLUMN_ROW if there else messages.EMPTY)
+        try:
+            return packer.parts(columns.arrays), True
+        except NotAValue as e:
+            packer.clear()
+            for _ in has_row:
+                packer.failed(f"the columns have {e}: that cannot be handed on as data")
+            return packer.parts(), False
+
+    def _take_answer(self, packer: messages.AnswerPacker, x: Any, as_value: bool) -> None:
+        if x is None:
+            packer.plain(messages.EMPTY)
+        elif x is DEFERRED:
+            packer.plain(messages.IS_DEFERRED)
+        elif type(x) is Failure:
+            packer.failed(x.text)
+        else:
+            self._pack_result(packer, x, as_value)
 
     def _pack_result(self, packer: messages.AnswerPacker, x: Any, as_value: bool) -> None:
         if as_value:
@@ -421,9 +424,10 @@ class Host:
             packer.failed("the result cannot be pickled\n" + current_failure().text)
 
     def _answer_one(self, message: Message, x: Any) -> None:
-        parts = self._pack(messages.AnswerPacker(), self._mapping(), [x], None)
+        packer = messages.AnswerPacker()
+        self._take_answer(packer, x, self._mapping().ours or self._as_values)
         head = messages.answers_head(0, 1, None, True, False)
-        self._connection.send(messages.ANSWERS, message.id, [head, *parts])
+        self._connection.send(messages.ANSWERS, message.id, [head, *packer.parts()])
 
     def _flush(self, message: Message) -> None:
         self._answer_one(message, self._mapping().flush())

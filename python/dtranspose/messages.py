@@ -226,11 +226,11 @@ def answers_head(
 
 
 class AnswerPacker:
-    """Collects the answers of a batch, in order."""
+    """Collects the answers of a batch, in order; what they hold may change afterwards."""
 
     def __init__(self) -> None:
         self._kinds = bytearray()
-        self._contents = Encoder()
+        self._contents = Encoder(copies=True)
 
     def plain(self, kind: int) -> None:
         """EMPTY, IS_DEFERRED or COLUMN_ROW."""
@@ -251,14 +251,20 @@ class AnswerPacker:
         self._contents.raw(struct.pack("<I", len(data)) + data)
         self._kinds.append(HAS_FAILED)
 
+    def clear(self) -> None:
+        self._kinds.clear()
+        self._contents = Encoder(copies=True)
+
     def __len__(self) -> int:
         return len(self._kinds)
 
     def parts(self, columns: Any = None) -> list[Buffer]:
-        """What follows the head. More than two parts: large arrays, where they lie."""
-        if columns is not None:
-            self._contents.put(columns)
-        return [self._kinds, *self._contents.parts()]
+        """What follows the head. Large columns are sent from where they lie."""
+        if columns is None:
+            return [self._kinds, *self._contents.parts()]
+        encoder = Encoder()
+        encoder.put(columns)
+        return [self._kinds, *self._contents.parts(), *encoder.parts()]
 
 
 class AnswersMessage:

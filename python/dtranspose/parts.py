@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import logging
 import os
 import sys
@@ -128,8 +129,20 @@ def _state(scan: Scan) -> SimpleNamespace:
     )
 
 
+#: Is given the answer of an event: None, DEFERRED, a Failure, or what the code returned.
+Take = Callable[[Any], None]
+
+
+def _complete(given: Any, events: int) -> list[Any]:
+    """The answers of a batch that were given all at once."""
+    answers = given.answers(events) if isinstance(given, Columns) else list(given)
+    if len(answers) != events:
+        raise ValueError(f"process_events gave {len(answers)} answers for {events} events")
+    return answers
+
+
 class WorkerPart:
-    """A worker class at work on one scan. Answers are None, DEFERRED, a Failure, or what the code returned.
+    """A worker class at work on one scan.
 
     mark: where it notes at ``mark[1]`` the place in its batch of the event that it is at.
     """
@@ -142,78 +155,74 @@ class WorkerPart:
         self._by_event = cls.process_events is Worker.process_events  # type: ignore[attr-defined]
 
     def process(
-        self, events: Events, parameters: Parameters, ticks: list[int]
-    ) -> tuple[list[Any], Optional[Columns]]:
-        """The answers; where there are columns, the answers say which events have a row of them.
+        self, events: Events, parameters: Parameters, ticks: list[int], take: Take
+    ) -> Optional[tuple[Columns, list[bool]]]:
+        """Hands the answer of each event to ``take``, in order and before the next event is looked at.
 
-        ticks: places of the events for which the costly things may be done.
+        What an answer holds may change with the next event: ``take`` writes it down at once. Columns are returned
+        instead, with whether each event has a row of them. ticks: places of the events for which the costly things
+        may be done.
         """
-        answers: list[Any] = []
         if self._by_event:
-            return self._each(events, parameters, ticks), None
-        total = len(events)
-        while len(answers) < total:
-            first = len(answers)
-            self.mark[1] = first
-            rest = events if first == 0 else events[first:]
-            tick = bool(ticks) and ticks[-1] >= first
-            in_turn = False
+            self._each(events, parameters, ticks, take)
+            return None
+        total, done = len(events), 0
+        while done < total:
+            self.mark[1] = done
+            rest = events if done == 0 else events[done:]
+            tick = bool(ticks) and ticks[-1] >= done
+            before, in_turn = done, False
             try:
                 given = self.worker.process_events(rest, parameters, tick)
-                if isinstance(given, Columns):
-                    there = given.has_row(len(rest))
-                    if first == 0:
-                        return there, given
-                    answers.extend(given.answers(len(rest)))
-                elif inspect.isgenerator(given):
+                if isinstance(given, Columns) and done == 0:
+                    return given, given.has_row(total)
+                if inspect.isgenerator(given):
                     in_turn = True
-                    for answer in given:
-                        answers.append(answer)
-                        self.mark[1] = len(answers)
+                    for answer in itertools.islice(given, total - done):
+                        take(answer)
+                        done += 1
+                        self.mark[1] = done
                 else:
-                    complete = list(given)
-                    if len(complete) != len(rest):
-                        raise ValueError(
-                            f"process_events gave {len(complete)} answers for {len(rest)} events"
-                        )
-                    answers.extend(complete)
+                    for answer in _complete(given, len(rest)):
+                        take(answer)
+                        done += 1
+                if done < total:
+                    raise ValueError(f"process_events gave {done - before} answers for {len(rest)} events")
             except Exception:
                 failure = current_failure()
-                if not in_turn and len(rest) > 1:
-                    self._one_by_one(rest, parameters, tick, answers)
-                else:
-                    answers.append(failure)
-            else:
-                if len(answers) < total:
-                    answers.append(Failure(f"process_events gave {len(answers)} answers for {total} events"))
-        return answers[:total], None
+                if not in_turn and done == before and len(rest) > 1:
+                    self._one_by_one(rest, parameters, tick, take)
+                    return None
+                take(failure)
+                done += 1
+        return None
 
-    def _each(self, events: Events, parameters: Parameters, ticks: list[int]) -> list[Any]:
+    def _each(self, events: Events, parameters: Parameters, ticks: list[int], take: Take) -> None:
         process = self.worker.process_event
-        answers: list[Any] = []
-        answer = answers.append
         mark = self.mark
         for k, event in enumerate(events):
             mark[1] = k
             try:
-                answer(process(event, parameters, k in ticks))
+                answer = process(event, parameters, k in ticks)
             except Exception:
-                answer(current_failure())
-        return answers
+                answer = current_failure()
+            take(answer)
 
-    def _one_by_one(self, events: Events, parameters: Parameters, tick: bool, answers: list[Any]) -> None:
-        first = len(answers)
+    def _one_by_one(self, events: Events, parameters: Parameters, tick: bool, take: Take) -> None:
+        first = self.mark[1]
         for k in range(len(events)):
             self.mark[1] = first + k
             try:
-                given = self.worker.process_events(events[k : k + 1], parameters, tick)
-                answers.append(given.answers(1)[0] if isinstance(given, Columns) else next(iter(given)))
+                (answer,) = _complete(self.worker.process_events(events[k : k + 1], parameters, tick), 1)
             except Exception:
-                answers.append(current_failure())
+                answer = current_failure()
+            take(answer)
             tick = False
 
     def tick_interval(self, parameters: Parameters) -> Optional[float]:
-        return float(self.worker.tick_interval)
+        """Seconds between ticks; None to have none."""
+        interval = self.worker.tick_interval
+        return None if interval is None else float(interval)
 
     def flush(self) -> Any:
         return self.worker.flush()
@@ -234,21 +243,21 @@ class PayloadWorker(WorkerPart):
         self._process = fitted(self.worker.process_event, ("event", "parameters", "tick"))
 
     def process(
-        self, events: Events, parameters: Parameters, ticks: list[int]
-    ) -> tuple[list[Any], Optional[Columns]]:
+        self, events: Events, parameters: Parameters, ticks: list[int], take: Take
+    ) -> Optional[tuple[Columns, list[bool]]]:
         from .compat.event import EventData
 
-        answers: list[Any] = []
         work = parameters.work_parameters()
         process = self._process
         mark = self.mark
         for k, event in enumerate(events):
             mark[1] = k
             try:
-                answers.append(process(EventData.of(event), work, k in ticks))
+                answer = process(EventData.of(event), work, k in ticks)
             except Exception:
-                answers.append(current_failure())
-        return answers, None
+                answer = current_failure()
+            take(answer)
+        return None
 
     def tick_interval(self, parameters: Parameters) -> Optional[float]:
         if not hasattr(self.worker, "get_tick_interval"):

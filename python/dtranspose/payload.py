@@ -91,8 +91,8 @@ class Described:
 class Worker(Described):
     """Maps events. Each worker process has one of its own and calls it from one thread."""
 
-    #: Seconds between ticks, over all workers of a scan.
-    tick_interval: float = 1.0
+    #: Seconds between ticks, over all workers of a scan; None: no ticks.
+    tick_interval: Optional[float] = 1.0
 
     def process_event(self, event: Event, parameters: Parameters, tick: bool) -> Any:
         """Answers None (nothing to fold), DEFERRED, or a result: best a dict with texts for keys.

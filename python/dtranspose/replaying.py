@@ -162,11 +162,13 @@ class _Run:
         if not events:
             return
         part = self._workers[k]
-        answers, columns = part.process(Events(events), self.parameters, self._ticks(part))
-        if columns is not None:
-            answers = columns.answers(len(events))
-        for event, answer in zip(events, answers):
-            self._take(k, event.number, answer)
+        numbers = iter([event.number for event in events])
+        given = part.process(
+            Events(events), self.parameters, self._ticks(part), lambda x: self._take(k, next(numbers), x)
+        )
+        if given is not None:
+            for number, answer in zip(numbers, given[0].answers(len(events))):
+                self._take(k, number, answer)
         self._call_timer()
 
     def _ticks(self, part: WorkerPart) -> list[int]:

@@ -49,11 +49,13 @@ class Encoder:
     """Collects encoded values. ``parts()`` are the bytes, large arrays unchanged where they lie.
 
     lenient: what has no value of its own becomes the nearest that has one, or is left out and
-    named in ``complaints``. Otherwise it raises NotAValue.
+    named in ``complaints``. Otherwise it raises NotAValue. copies: large arrays are copied, too, for
+    what may change before it is sent.
     """
 
-    def __init__(self, lenient: bool = False) -> None:
+    def __init__(self, lenient: bool = False, copies: bool = False) -> None:
         self._lenient = lenient
+        self._copies = copies
         self._parts: list[Buffer] = []
         self._tail = bytearray()
         self._depth = 0
@@ -69,21 +71,20 @@ class Encoder:
         return b"".join(self.parts())
 
     def put_whole(self, x: Any) -> None:
-        """Appends a value, or nothing of it before the exception."""
-        parts, tail = len(self._parts), len(self._tail)
+        """Appends a value, or nothing of it before the exception: for an encoder that copies."""
+        if not self._copies:
+            raise RuntimeError("only an encoder that copies can go back")
+        tail = len(self._tail)
         try:
             self.put(x)
         except BaseException:
-            if len(self._parts) > parts:  # the tail of before is the first part since then
-                self._tail = bytearray(self._parts[parts])
-                del self._parts[parts:]
             del self._tail[tail:]
             self._depth = 0
             raise
 
     def raw(self, data: Buffer) -> None:
         """Appends bytes as they are."""
-        if len(data) < _LEAST_APART:
+        if self._copies or len(data) < _LEAST_APART:
             self._tail += data
         else:
             self.parts().append(data)

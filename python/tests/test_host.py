@@ -158,6 +158,46 @@ def test_what_the_program_has_decoded_is_the_image(engine: Engine, write: Write)
     assert answers.answers[0].content["mean"] == image[:2].mean()
 
 
+@pytest.mark.parametrize("kind", ["Ours", "Theirs", "InTurn"])
+def test_answers_are_as_they_were_when_given(engine: Engine, write: Write, kind: str) -> None:
+    """An array and a list that change with the next event, small and large."""
+    path = write(
+        "changes.py",
+        """
+        import numpy as np
+        import dtranspose
+
+        class Changing:
+            def __init__(self, *args, **kwargs):
+                self.large, self.small, self.list = np.zeros(1 << 14), np.zeros(2), []
+
+            def process_event(self, event, parameters, tick):
+                self.large += 1
+                self.small += 1
+                self.list.append(1)
+                return {"large": self.large, "small": self.small, "list": self.list}
+
+        class Theirs(Changing):
+            pass
+
+        class Ours(Changing, dtranspose.Worker):
+            pass
+
+        class InTurn(Ours):
+            def process_events(self, events, parameters, tick):
+                for event in events:
+                    yield self.process_event(event, parameters, tick)
+        """,
+    )
+    engine.load(f"changes:{kind}", path.parent)
+    engine.begin()
+    answers = engine.process([(k, {}) for k in range(4)])
+    for n, content in enumerate(unpickled(answers), 1):
+        assert (
+            content["large"].max() == n and content["small"].tolist() == [n, n] and len(content["list"]) == n
+        )
+
+
 def test_deferred_events_are_covered_by_a_flush(engine: Engine, write: Write) -> None:
     path = write(
         "sums.py",
@@ -240,9 +280,33 @@ def test_columns_answer_a_whole_batch(engine: Engine, write: Write, shared: bool
     assert answers.columns["number"].tolist() == list(range(10))
     assert answers.columns["corner"].tolist() == [[k, k + 1] for k in range(10)]
     assert answers.released
+    large = engine.process(
+        [(k, {"det": stins(k, (64, 64))}) for k in range(10)], segment=engine.add_segment(1 << 20)
+    )
+    assert large.answers[0].kind == HAS_FAILED
     uneven = engine.process([(8, {"det": stins(8)}), (9, {"det": ("STINS", ["{}", b"short"])})])
     assert [a.kind for a in uneven.answers] == [VALUE, HAS_FAILED]
     assert "event 9, stream 'det'" in uneven.answers[1].content
+
+
+def test_large_columns_may_be_frames(engine: Engine, write: Write) -> None:
+    path = write(
+        "whole.py",
+        """
+        import dtranspose
+
+        class Worker(dtranspose.Worker):
+            def process_events(self, events, parameters, tick):
+                return dtranspose.Columns(image=events.stack("det", 1, "uint16", (64, 64)))
+        """,
+    )
+    engine.load("whole:Worker", path.parent)
+    engine.begin()
+    events = [(k, {"det": stins(k, (64, 64), first=k)}) for k in range(10)]
+    answers = engine.process(events, segment=engine.add_segment(1 << 20))
+    assert answers.columns["image"][:, 0, 0].tolist() == list(range(10))
+    engine.ask(messages.FLUSH)
+    assert answers.released is False and engine.released == [answers.batch], "once they were sent"
 
 
 @pytest.mark.parametrize("shared", [False, True])

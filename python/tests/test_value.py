@@ -45,7 +45,7 @@ def test_what_fails_half_way_leaves_nothing() -> None:
         {"a": np.zeros(1 << 14), "b": object()},
         [np.zeros(1 << 14)] * 3 + [1j],
     ):
-        encoder = Encoder()
+        encoder = Encoder(copies=True)
         encoder.put("before")
         with pytest.raises(NotAValue):
             encoder.put_whole(broken)
