@@ -1,4 +1,5 @@
-"""How fast events get through a Python process: a stand-in of the program, a real host, a real socket, real memory.
+"""How fast events get through a Python process: a stand-in of the program, a real host, a real socket, real
+memory.
 
     python benchmarks/host_speed.py [--seconds 2] [--json]
 

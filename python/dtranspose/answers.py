@@ -24,9 +24,9 @@ DEFERRED = Deferred()
 class Columns:
     """Results of many events at once, one array per name, whose first axis is the event.
 
-    ``process_events`` may return it in place of a list: much cheaper than a dict for each event. The result of an
-    event is the map of its row of each array. There is a row for every event of the batch; or, after ``at(places)``,
-    for those at these places, in rising order, and the others have none.
+    ``process_events`` may return it in place of a list: much cheaper than a dict for each event. The result
+    of an event is the map of its row of each array. There is a row for every event of the batch; or, after
+    ``at(places)``, for those at these places, in rising order, and the others have none.
     """
 
     __slots__ = ("arrays", "rows", "places")
@@ -50,7 +50,9 @@ class Columns:
         return self
 
     def has_row(self, events: int) -> list[bool]:
-        """For each event of a batch: does it have a row? Raises ValueError where rows and events do not fit."""
+        """For each event of a batch: does it have a row? Raises ValueError where rows and events do not
+        fit.
+        """
         if self.places is None:
             if self.rows != events:
                 raise ValueError(f"process_events gave {self.rows} rows for {events} events")

@@ -85,8 +85,8 @@ class Control:
     ) -> str:
         """Starts a scan and returns its id.
 
-        parts: ``{part: {stream: [slot, ...]}}`` with the sequence in which they follow each other; without a sequence
-        the streams of the only part. wrap: put a start and an end event around it.
+        parts: ``{part: {stream: [slot, ...]}}`` with the sequence in which they follow each other; without
+        a sequence the streams of the only part. wrap: put a start and an end event around it.
         """
         if sequence is None:
             parts, sequence = {"main": parts}, ["main"]
@@ -140,7 +140,9 @@ class Control:
         return self._http.ask(f"/api/v1/parameter/{name}")[0]
 
     def set_parameter(self, name: str, value: Any) -> str:
-        """Sets a parameter to a text, a number, a bool, or bytes as they are; returns the hash of all of them."""
+        """Sets a parameter to a text, a number, a bool, or bytes as they are; returns the hash of all of
+        them.
+        """
         data = bytes(value) if isinstance(value, (bytes, bytearray)) else str(value).encode()
         answer, _ = self._http.ask(f"/api/v1/parameter/{name}", body=data, kind="application/octet-stream")
         return str(json.loads(answer))

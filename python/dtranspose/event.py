@@ -32,7 +32,9 @@ _EVENT, _ENTRY, _FRAME = struct.Struct("<QQII"), struct.Struct("<HHIII"), struct
 
 
 class Tables:
-    """The four tables of a batch, read out of the message when somebody looks: as arrays, or as lists of tuples."""
+    """The four tables of a batch, read out of the message when somebody looks: as arrays, or as lists of
+    tuples.
+    """
 
     __slots__ = ("_body", "_at", "counts")
 
@@ -359,10 +361,12 @@ class Events(Sequence[Event]):
     def stack(
         self, stream: str, frame: int, dtype: Any, shape: Sequence[int] = (), places: Any = None
     ) -> np.ndarray[Any, Any]:
-        """One frame of each event as one array [events, *shape]; ``places``: of these events only, in rising order.
+        """One frame of each event as one array [events, *shape]; ``places``: of these events only, in
+        rising order.
 
         Where the frames lie at equal distances, as those of equal size do, it is a view of all of them at
-        once, otherwise a copy. Raises ValueError for an event without that frame, or where its size is another.
+        once, otherwise a copy. Raises ValueError for an event without that frame, or where its size is
+        another.
         """
         wanted = np.dtype(dtype)
         size = wanted.itemsize * math.prod(shape)

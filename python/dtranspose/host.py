@@ -163,7 +163,9 @@ class Host:
         self._connection.send_value(messages.FAILED, message.id, {"error": error, "traceback": trace})
 
     def _take_back(self, batch: int) -> None:
-        """Nobody looks at the frames of that batch any more. In this thread it is told between two messages."""
+        """Nobody looks at the frames of that batch any more. In this thread it is told between two
+        messages.
+        """
         self._returned.append(batch)
         if threading.get_ident() != self._thread:
             self._tell_returned()

@@ -26,7 +26,8 @@ HELLO, DONE, FAILED, ANSWERS, FOLDED, RELEASED, LOG, TREE = range(100, 108)
 # kinds of answers
 EMPTY, VALUE, PICKLED, IS_DEFERRED, HAS_FAILED, COLUMN_ROW = range(6)
 
-#: In ``flags`` of an event, and of a batch with such an event: the costly things of once a second may be done for it.
+#: In ``flags`` of an event, and of a batch with such an event: the costly things of once a second may be
+#: done for it.
 TICK = 1
 #: Number of events that a result without an event has.
 NO_EVENT = (1 << 64) - 1

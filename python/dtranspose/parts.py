@@ -159,9 +159,9 @@ class WorkerPart:
     ) -> Optional[tuple[Columns, list[bool]]]:
         """Hands the answer of each event to ``take``, in order and before the next event is looked at.
 
-        What an answer holds may change with the next event: ``take`` writes it down at once. Columns are returned
-        instead, with whether each event has a row of them. ticks: places of the events for which the costly things
-        may be done.
+        What an answer holds may change with the next event: ``take`` writes it down at once. Columns are
+        returned instead, with whether each event has a row of them. ticks: places of the events for which the costly
+        things may be done.
         """
         if self._by_event:
             self._each(events, parameters, ticks, take)

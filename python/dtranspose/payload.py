@@ -44,8 +44,8 @@ class Scan:
 class ResultDescription:
     """What output files declare before the first event.
 
-    dtype: a name of NumPy's. shape: of one event, or of the scan. per_scan: an entry of the reducer's published
-    tree, written at the end; otherwise an entry of the dict that ``process_event`` returned, a row per event.
+    dtype: a name of NumPy's. shape: of one event, or of the scan. per_scan: an entry of the reducer's
+    published tree, written at the end; otherwise an entry of the dict that ``process_event`` returned, a row per event.
     axes: names, one per dimension of shape.
     """
 
@@ -75,7 +75,9 @@ class Described:
 
     @classmethod
     def describe_results(cls, parameters: Parameters) -> Iterable[ResultDescription]:
-        """Raise ValueError, naming the parameter, when one of them cannot be used: the scan is then refused."""
+        """Raise ValueError, naming the parameter, when one of them cannot be used: the scan is then
+        refused.
+        """
         return []
 
     def __init__(self, scan: Scan, parameters: Parameters, context: dict[str, Any]) -> None:
@@ -104,10 +106,11 @@ class Worker(Described):
     def process_events(
         self, events: Events, parameters: Parameters, tick: bool
     ) -> Union[Iterable[Any], Columns]:
-        """One answer for each event, in order: a list, a generator, or Columns. By default process_event for each.
+        """One answer for each event, in order: a list, a generator, or Columns. By default process_event
+        for each.
 
-        When it raises, the answers that a generator has given stand, the event after them fails, and it is called
-        again for the rest. A list was not given then: it is called again for each event alone.
+        When it raises, the answers that a generator has given stand, the event after them fails, and it is
+        called again for the rest. A list was not given then: it is called again for each event alone.
         """
         return (self.process_event(event, parameters, tick and k == 0) for k, event in enumerate(events))
 

@@ -45,7 +45,8 @@ PathOrSource = Union[str, "os.PathLike[str]", Iterable[Any]]
 class Outcome:
     """What came of a replay.
 
-    published: the reducer's tree at the end. results: the Result objects in the order in which they were folded.
+    published: the reducer's tree at the end. results: the Result objects in the order in which they were
+    folded.
     folded, empty: how many events. failed: the traceback by event number. complaints: what else went wrong.
     worker, reducer: the instances, the workers as a list.
     """
@@ -82,10 +83,12 @@ def replay(
 ) -> Outcome:
     """Takes every event of a recording through workers and a reducer, as the program does.
 
-    recording: a dump, several of one scan, or sources: iterables of things with ``event_number`` and ``streams``.
-    worker, reducer: classes, or their names ``module:Class``. parameters: values by name, or their written forms as
-    bytes. workers: how many; the first event goes to all of them, the others each to one. batch: events per call of
-    ``process_events``. strict: raise when an event fails, with its traceback, rather than go on.
+    recording: a dump, several of one scan, or sources: iterables of things with ``event_number`` and
+    ``streams``.
+    worker, reducer: classes, or their names ``module:Class``. parameters: values by name, or their written
+    forms as
+    bytes. workers: how many; the first event goes to all of them, the others each to one. batch: events per
+    call of ``process_events``. strict: raise when an event fails, with its traceback, rather than go on.
     """
     given = (
         [recording]
@@ -284,7 +287,9 @@ class _Run:
 
 
 def _carried(content: Any, ours: bool) -> Any:
-    """What arrives at the reducer of a result: the same bytes as live, so what cannot travel fails here too."""
+    """What arrives at the reducer of a result: the same bytes as live, so what cannot travel fails here
+    too.
+    """
     if isinstance(content, Columns):
         raise TypeError("Columns answer process_events only")
     if ours:
@@ -360,7 +365,6 @@ def main(given: Optional[list[str]] = None) -> int:
     except (OSError, ValueError, ImportError) as e:
         print(e, file=sys.stderr)
         return 1
-    print(
-        f"{outcome.events} events: {outcome.folded} folded, {outcome.empty} empty, {len(outcome.failed)} failed"
-    )
+    fates = f"{outcome.folded} folded, {outcome.empty} empty, {len(outcome.failed)} failed"
+    print(f"{outcome.events} events: {fates}")
     return 1 if outcome.complaints else 0

@@ -13,7 +13,9 @@ _MAP_POPULATE = getattr(mmap, "MAP_POPULATE", 0x8000)
 
 
 def progress_in(fd: int) -> memoryview:
-    """Two numbers in memory that the program reads: the batch in hand, and the place in it. Closes the descriptor."""
+    """Two numbers in memory that the program reads: the batch in hand, and the place in it. Closes the
+    descriptor.
+    """
     try:
         return memoryview(mmap.mmap(fd, 16)).cast("Q")
     finally:
@@ -21,7 +23,8 @@ def progress_in(fd: int) -> memoryview:
 
 
 class Lease:
-    """The frames of one batch. ``views`` are what may be read; ``returned`` is called once nobody has any left.
+    """The frames of one batch. ``views`` are what may be read; ``returned`` is called once nobody has any
+    left.
 
     It rests on NumPy's arrays being weakly referenced: every view of a frame, and every array made of one,
     holds the array that stands for its segment in this batch.

@@ -1,4 +1,5 @@
-"""The one type of results and published trees, as bytes: null, bool, numbers, text, bytes, arrays, lists and maps.
+"""The one type of results and published trees, as bytes: null, bool, numbers, text, bytes, arrays, lists
+and maps.
 
 The layout is written down in docs/python_host.md, section "Values".
 """

@@ -223,7 +223,9 @@ class Engine:
         return AnswersMessage(reply.body)
 
     def fold(self, results: Any) -> dict[int, str]:
-        """Folds (event, content) or (event, content, how many, worker, version); pickled where content is bytes."""
+        """Folds (event, content) or (event, content, how many, worker, version); pickled where content is
+        bytes.
+        """
         rows = []
         inline = bytearray()
         for event, content, *more in results:

@@ -15,7 +15,9 @@ Answer = tuple[int, Any]
 
 
 class Server:
-    """``answer(method, path, query, body, headers)`` gives status and bytes (binary) or anything else (JSON)."""
+    """``answer(method, path, query, body, headers)`` gives status and bytes (binary) or anything else
+    (JSON).
+    """
 
     def __init__(self, answer: Callable[[str, str, dict[str, str], bytes, Any], Answer]) -> None:
         self.requests: list[tuple[str, str, dict[str, str], bytes, dict[str, str]]] = []

@@ -539,7 +539,8 @@ REDUCER = """
             self.seen.append((result.event_number, result.events, result.worker))
             if result.event_number >= 0:
                 self.means[result.event_number] = result.content["mean"]
-            self.publish = {"mean": self.means.copy(), "mean_attrs": {"units": "counts"}, "seen": str(self.seen)}
+            self.publish = {"mean": self.means.copy(), "mean_attrs": {"units": "counts"}}
+            self.publish["seen"] = str(self.seen)
 
         def timer(self, parameters):
             self.ticks += 1

@@ -26,8 +26,9 @@ KINDS = [
 @pytest.mark.parametrize(
     "name, written, value",
     [
-        ("text", "äö".encode(), "äö"), ("text", b"\xff", ""), ("binary", b"\xff", b"\xff"), ("int", b"-3", -3),
-        ("int", b" +1_000 ", 1000), ("int", b"1.5", 0), ("int", b"", 0), ("float", b"2", 2.0), ("float", b"-inf", -np.inf),
+        ("text", "äö".encode(), "äö"), ("text", b"\xff", ""), ("binary", b"\xff", b"\xff"), ("int", b"-3",
+        -3), ("int", b" +1_000 ", 1000), ("int", b"1.5", 0), ("int", b"", 0), ("float", b"2", 2.0), ("float",
+        b"-inf", -np.inf),
         ("float", b"1e-9", 1e-9), ("float", b"x", 0.0), ("bool", b"True", True), ("bool", b"true", False),
         ("bool", b"1", False), ("bool", b"False", False),
     ],

@@ -25,9 +25,11 @@ ONE = bytes.fromhex("d9d9f7d9a77d8205a163646574d9a77e82655354494e5382477b2261223
 @pytest.mark.parametrize(
     "hexed, content",
     [
-        ("00", 0), ("17", 23), ("1818", 24), ("190100", 256), ("1bffffffffffffffff", (1 << 64) - 1), ("20", -1),
-        ("3903e7", -1000), ("f93e00", 1.5), ("fa47c35000", 100000.0), ("fb3ff199999999999a", 1.1), ("f4", False),
-        ("f5", True), ("f6", None), ("6161", "a"), ("80", []), ("83010203", [1, 2, 3]), ("a16161820102", {"a": [1, 2]}),
+        ("00", 0), ("17", 23), ("1818", 24), ("190100", 256), ("1bffffffffffffffff", (1 << 64) - 1), ("20",
+        -1), ("3903e7", -1000), ("f93e00", 1.5), ("fa47c35000", 100000.0), ("fb3ff199999999999a", 1.1), ("f4",
+        False),
+        ("f5", True), ("f6", None), ("6161", "a"), ("80", []), ("83010203", [1, 2, 3]), ("a16161820102",
+        {"a": [1, 2]}),
         ("9f018202039fff00ff", [1, [2, 3], [], 0]), ("bf6161019f02ffff", None), ("7f61616162ff", "ab"),
         ("bf61610161629f0203ffff", {"a": 1, "b": [2, 3]}),
     ],
@@ -140,7 +142,8 @@ def test_sources_may_yield_what_only_looks_like_ours() -> None:
 
 ARRAYS = [
     np.arange(6, dtype="<u2").reshape(2, 3), np.arange(6, dtype=">f8"), np.asfortranarray(np.ones((2, 3))),
-    np.zeros((0, 2)), np.array(5.0), np.array([True]), np.array(["ab", "c"]), np.array([b"ab"]), np.arange(10)[::2],
+    np.zeros((0, 2)), np.array(5.0), np.array([True]), np.array(["ab", "c"]),
+    np.array([b"ab"]), np.arange(10)[::2],
 ]  # fmt: skip
 
 

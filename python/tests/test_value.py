@@ -13,8 +13,8 @@ from dtranspose.value import DTYPES, Encoder, NotAValue, decode, encode
 @pytest.mark.parametrize(
     "x",
     [
-        None, True, False, 0, -1, 1 << 62, -(1 << 63), (1 << 64) - 1, 0.0, -1.5, 1e300, "", "äöü 語", b"", b"\0\xff",
-        [], [1, [2, [None]]], {}, {"a": {"b": [1.5, "x"]}, "": 1},
+        None, True, False, 0, -1, 1 << 62, -(1 << 63), (1 << 64) - 1, 0.0, -1.5, 1e300, "", "äöü 語", b"",
+        b"\0\xff", [], [1, [2, [None]]], {}, {"a": {"b": [1.5, "x"]}, "": 1},
     ],
 )  # fmt: skip
 def test_comes_back_the_same(x: Any) -> None:
@@ -107,8 +107,8 @@ def test_a_list_that_holds_itself_is_refused() -> None:
     "data",
     [
         b"", b"\x0b", b"\x03\0", b"\x06\xff\xff\xff\xffabc", b"\x07" + b"\xff" * 8, b"\x09\xff\xff\xff\xff",
-        b"\x0a\x01\0\0\0\x05\0\0\0ab", b"\x08\x0a\0", b"\x08\x00\x02" + b"\xff" * 16, b"\x09\x01\0\0\0" * 100 + b"\0",
-        b"\x00\x00", b"\x08\x00\x01" + (10).to_bytes(8, "little") + b"123",
+        b"\x0a\x01\0\0\0\x05\0\0\0ab", b"\x08\x0a\0", b"\x08\x00\x02" + b"\xff" * 16, b"\x09\x01\0\0\0" *
+        100 + b"\0", b"\x00\x00", b"\x08\x00\x01" + (10).to_bytes(8, "little") + b"123",
     ],
 )  # fmt: skip
 def test_bytes_that_are_no_value_are_refused(data: bytes) -> None:

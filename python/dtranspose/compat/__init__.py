@@ -1,4 +1,6 @@
-"""Answers the module names that payloads written for dranspose import, where dranspose itself is not installed."""
+"""Answers the module names that payloads written for dranspose import, where dranspose itself is not
+installed.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ _finder = _Finder()
 
 
 def install() -> str:
-    """Puts our modules in the place of dranspose's where that is not installed; says whose there are: ``which()``."""
+    """Puts our modules in the place of dranspose's where that is not installed; says whose there are:
+    ``which()``.
+    """
     if which() == "none":
         sys.meta_path.append(_finder)
     return which()

@@ -25,7 +25,9 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
 
 
 def parse(data: Any) -> Any:
-    """The message that stream data is. Raises ValueError for types without a parser and for broken messages."""
+    """The message that stream data is. Raises ValueError for types without a parser and for broken
+    messages.
+    """
     parser = PARSERS.get(data.typ)
     if parser is None:
         if data.typ == panda.TAG:
@@ -61,8 +63,7 @@ def image_of(data: Any) -> Optional[np.ndarray[Any, Any]]:
             return None
         array = message.array()
         if array is None:
-            raise ValueError(
-                f"image {message.frame} is compressed ({message.data.get('encoding')}): have the program decode it"
-            )
+            how = message.data.get("encoding")
+            raise ValueError(f"image {message.frame} is compressed ({how}): have the program decode it")
         return array
     return None

@@ -1,4 +1,6 @@
-"""Contrast: positions and detectors of each point of a scan, as pickles read as data. Type tag ``contrast``."""
+"""Contrast: positions and detectors of each point of a scan, as pickles read as data. Type tag
+``contrast``.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ class Stop(LecroyMessage):
 
 
 class Traces(LecroyMessage):
-    """The header of the traces of one channel: ch, ts (s since 1970), shape [traces, samples], axis in seconds."""
+    """The header of the traces of one channel: ch, ts (s since 1970), shape [traces, samples], axis in
+    seconds.
+    """
 
     htype: str = "traces"
     ch: int

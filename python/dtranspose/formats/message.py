@@ -17,8 +17,9 @@ M = TypeVar("M", bound="Message")
 class Message:
     """A message of an instrument: attributes by name.
 
-    A class names its attributes with types; one without a value must be there. What else a message has becomes an
-    attribute too, ``extra()`` tells which. Attribute names that are no identifiers: ``message["INENC1.VAL.Mean"]``.
+    A class names its attributes with types; one without a value must be there. What else a message has
+    becomes an attribute too, ``extra()`` tells which. Attribute names that are no identifiers:
+    ``message["INENC1.VAL.Mean"]``.
     """
 
     #: Attributes that are frames of their own rather than part of the header.

@@ -13,7 +13,9 @@ TAG = "PCAP_RAW"
 
 
 class Field(Message):
-    """A column: name with the kind of capture (``INENC1.VAL.Mean``), type as in the header, and in a row the value."""
+    """A column: name with the kind of capture (``INENC1.VAL.Mean``), type as in the header, and in a row
+    the value.
+    """
 
     name: str
     type: str
@@ -69,7 +71,9 @@ class Parser:
         self.fields: list[Field] = []
 
     def parse(self, data: StreamData) -> Any:
-        """Start, Values or End. Raises ValueError for a row before any header, or of another number of columns."""
+        """Start, Values or End. Raises ValueError for a row before any header, or of another number of
+        columns.
+        """
         text = str(require(data, TAG)[0], "utf-8", "replace")
         if text.startswith("arm_time:"):
             return self._start(text)

@@ -33,7 +33,9 @@ class Start(StinsMessage):
 
 
 class Image(StinsMessage):
-    """frame: counts from 0. shape: C order. type: of NumPy. data: the pixels, where compression is ``none``."""
+    """frame: counts from 0. shape: C order. type: of NumPy. data: the pixels, where compression is
+    ``none``.
+    """
 
     htype: str = "image"
     frame: int
@@ -59,7 +61,8 @@ _KINDS: dict[Any, type[StinsMessage]] = {"header": Start, "image": Image, "serie
 
 
 def parse(data: StreamData) -> Any:
-    """Start, Image or End. Pixels are a view of the frame; of other compressions than ``none`` there are none.
+    """Start, Image or End. Pixels are a view of the frame; of other compressions than ``none`` there are
+    none.
 
     Several blobs, one for each index of the first axis, are joined.
     """

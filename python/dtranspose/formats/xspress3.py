@@ -12,7 +12,8 @@ from ..pickled import load
 from .message import Message, pixels, read_json, require
 
 TAG = "xspress"
-#: Names of the arrays in the third frame. A ninth one, where there is one, is ``window_counts``, an attribute.
+#: Names of the arrays in the third frame. A ninth one, where there is one, is ``window_counts``, an
+#: attribute.
 COUNTERS = (
     "ocr",
     "AllEvents",

@@ -12,7 +12,8 @@ logger = logging.getLogger("dtranspose")
 
 
 def dump(data: dict[Any, Any], filename: Any, lock: Any = None) -> None:
-    """Writes a tree of dicts: dicts become groups, the rest datasets, ``name_attrs`` the attributes of ``name``.
+    """Writes a tree of dicts: dicts become groups, the rest datasets, ``name_attrs`` the attributes of
+    ``name``.
 
     What HDF5 cannot hold is left out, and the log says so. ``lock`` is held meanwhile.
     """
