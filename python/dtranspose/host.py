@@ -187,6 +187,10 @@ class Host:
 
     def _load(self, message: Message) -> None:
         said = message.value()
+        if self._loader is not None:
+            self._loader.forget()
+        self._class = None
+        self._worker = self._reducer = None
         self._loader = Loader(said.get("directory") or "", said.get("path") or [])
         os.chdir(self._loader.directory)
         self._pickles = said.get("pickles", True)
@@ -194,6 +198,7 @@ class Host:
         logging.getLogger().setLevel(str(said.get("log_level", "info")).upper())
         self._class_name = said["class"]
         self._class = self._loader.reload(self._class_name)
+        self._loader.switch()
         self._descriptions = self._described(said.get("parameters"))
         gc.collect()
         gc.freeze()
@@ -296,7 +301,9 @@ class Host:
     def _begin(self, message: Message) -> None:
         said = message.value()
         cls = self._loaded()
+        assert self._loader is not None
         self._worker = self._reducer = None
+        self._loader.switch()
         self._last_tree = None
         self._versions.clear()
         self._hashes.clear()

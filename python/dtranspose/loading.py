@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, Optional
 
 
 class Loader:
@@ -18,6 +18,7 @@ class Loader:
     def __init__(self, directory: str = "", path: Any = ()) -> None:
         self.directory = os.path.abspath(directory or os.getcwd())
         self._roots = [self.directory, *(os.path.abspath(p) for p in path)]
+        self._fresh: Optional[dict[str, ModuleType]] = None
         for folder in reversed(self._roots):
             if folder in sys.path:
                 sys.path.remove(folder)
@@ -42,20 +43,41 @@ class Loader:
     def reload(self, name: str) -> type:
         """The class as its files are now, with everything that it imports from its own folders.
 
-        When that fails, everything is left as it was.
+        Modules stay as they were until ``switch``: code that runs finds its own, also when it pickles a result.
         """
-        before = {key: m for key, m in list(sys.modules.items()) if self._is_of_the_user(m)}
+        before = self._users_modules()
         bound = self._unbind(before)
         try:
-            return self.load(name)
-        except BaseException:
-            for key, module in list(sys.modules.items()):
-                if self._is_of_the_user(module):
-                    del sys.modules[key]
-            sys.modules.update(before)
-            for parent, attribute, module in bound:
-                setattr(parent, attribute, module)
-            raise
+            found = self.load(name)
+            self._fresh = self._users_modules()
+            return found
+        finally:
+            self._unbind(self._users_modules())
+            self._bind(before, bound)
+
+    def switch(self) -> None:
+        """Puts the modules of the last reload in the place of those before."""
+        if self._fresh is None:
+            return
+        fresh, self._fresh = self._fresh, None
+        bound = self._unbind(self._users_modules())
+        renewed = [(p, n, fresh[m.__name__]) for p, n, m in bound if m.__name__ in fresh]
+        self._bind(fresh, renewed)
+
+    def forget(self) -> None:
+        """Takes the user's folders and what came from them away again."""
+        self._unbind(self._users_modules())
+        for folder in self._roots:
+            if folder in sys.path:
+                sys.path.remove(folder)
+
+    def _users_modules(self) -> dict[str, ModuleType]:
+        return {key: m for key, m in list(sys.modules.items()) if self._is_of_the_user(m)}
+
+    def _bind(self, modules: dict[str, ModuleType], bound: list[tuple[ModuleType, str, ModuleType]]) -> None:
+        sys.modules.update(modules)
+        for parent, attribute, module in bound:
+            setattr(parent, attribute, module)
 
     def _unbind(self, modules: dict[str, ModuleType]) -> list[tuple[ModuleType, str, ModuleType]]:
         """Forgets modules, and that their packages have them; returns which packages had."""

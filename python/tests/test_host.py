@@ -419,6 +419,20 @@ def test_what_cannot_be_loaded_is_told(engine: Engine, write: Write, name: str, 
     assert engine.load("there:Fine", path.parent)["kind"] == "dtranspose"
 
 
+def test_loads_from_another_folder(engine: Engine, write: Write) -> None:
+    """Modules of the same name in both."""
+    text = "import dtranspose\nclass Worker(dtranspose.Worker):\n    def process_event(self, *_): return {}\n"
+    for folder in ("first", "second", "first"):
+        path = write(f"{folder}/same.py", text.format(repr(folder)))
+        engine.load("same:Worker", path.parent)
+        engine.begin()
+        assert engine.process([(1, {})]).answers[0].content == folder
+    with pytest.raises(HostFailed):
+        engine.load("none:Worker", path.parent)
+    with pytest.raises(HostFailed, match="no class has been loaded"):
+        engine.begin()
+
+
 def test_requests_before_their_time_are_refused(engine: Engine, write: Write) -> None:
     with pytest.raises(HostFailed, match="no class has been loaded"):
         engine.begin()
@@ -494,6 +508,46 @@ def test_results_of_the_old_class_still_travel_after_a_reload_that_failed(
     with pytest.raises(HostFailed):
         engine.ask(messages.RELOAD)
     assert engine.process([(1, {})]).answers[0].kind == PICKLED
+
+
+def test_results_of_the_old_class_still_travel_after_a_reload(engine: Engine, write: Write) -> None:
+    """Until the next scan begins; then those of the new one do."""
+    text = """
+        import dataclasses
+        import dtranspose
+        from {package}part import Reading
+
+        class Worker(dtranspose.Worker):
+            def process_event(self, event, parameters, tick):
+                import {package}part  # what code imports late is of its own age, too
+                return Reading({package}part.NUMBER)
+    """
+    part = """
+        import dataclasses
+
+        NUMBER = {number}
+
+        @dataclasses.dataclass
+        class Reading:
+            mean: float
+    """
+    for package in ("", "inner."):
+        folder = package.replace(".", "/")
+        path = write(f"{folder}classes.py", text.replace("{package}", package))
+        other = write(f"{folder}part.py", part.replace("{number}", "1"))
+        engine.load(f"{package}classes:Worker", path.parent if not package else path.parent.parent)
+        engine.begin()
+        other.write_text(other.read_text().replace("NUMBER = 1", "NUMBER = 2 "))
+        engine.ask(messages.RELOAD)
+        old = engine.process([(1, {})]).answers[0]
+        engine.begin()
+        new = engine.process([(1, {})]).answers[0]
+        assert (old.kind, new.kind) == (PICKLED, PICKLED), (old.content, new.content)
+        sys.path.insert(0, str(path.parent if not package else path.parent.parent))
+        try:
+            assert (pickle.loads(old.content).mean, pickle.loads(new.content).mean) == (1, 2)
+        finally:
+            sys.path.pop(0)
 
 
 def test_context_lives_over_scans_and_is_closed(engine: Engine, write: Write) -> None:
