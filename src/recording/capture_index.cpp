@@ -114,6 +114,11 @@ void move_end(recorded_stream& stream, std::uint64_t last) {
   stream.events = std::move(moved);
 }
 
+void join_times(const recording_index& part, recording_index& all) {
+  all.times = joined(all.times, part.times);
+  if (all.untimed.empty()) all.untimed = part.untimed;
+}
+
 std::unique_ptr<protocol> format_for(const std::string& path, const std::string& name,
                                      const protocol_options& options) {
   try {
@@ -167,6 +172,7 @@ recording_index capture_index(const std::string& name, const std::string& protoc
                                          path, contents.messages, protocol_name,
                                          contents.faulty() > 0 ? ": " : "", faults_text(contents)));
   auto index = index_of_entries(name, format->type_tag(), contents);
+  index.untimed = path + ", a raw capture";
   auto& warnings = index.warnings;
   if (contents.faulty() > 0)
     warnings.push_back(
@@ -186,6 +192,7 @@ recording_index joined(std::vector<recording_index> parts) {
     all.events = std::max(all.events, part.events);
     std::move(part.streams.begin(), part.streams.end(), std::back_inserter(all.streams));
     std::move(part.warnings.begin(), part.warnings.end(), std::back_inserter(all.warnings));
+    join_times(part, all);
   }
   std::set<std::string_view> names;
   for (auto& stream : all.streams) {

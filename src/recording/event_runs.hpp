@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <optional>
 #include <vector>
 
 namespace dtranspose {
@@ -84,6 +85,15 @@ class event_runs {
     auto& candidate = *std::prev(above);
     auto distance = event - candidate.first;
     return distance % candidate.stride == 0 && distance / candidate.stride < candidate.count;
+  }
+
+  /// The lowest number that is not below `event`.
+  std::optional<std::uint64_t> from(std::uint64_t event) const {
+    auto run = std::lower_bound(runs_.begin(), runs_.end(), event,
+                                [](const auto& r, std::uint64_t e) { return r.last() < e; });
+    if (run == runs_.end()) return std::nullopt;
+    if (event <= run->first) return run->first;
+    return run->first + (event - run->first + run->stride - 1) / run->stride * run->stride;
   }
 
   bool empty() const { return runs_.empty(); }

@@ -63,13 +63,14 @@ class indexer {
                                  ": these are several recordings in one file");
       last = item->event;
       events_ = std::max(events_, last + 1);
+      note_time(*file, *item);
       for (auto& stream : item->streams) add(*file, last, stream);
     }
     if (!reader.cut_off().empty()) warnings_.push_back(reader.cut_off());
   }
 
   recording_index finish() {
-    recording_index index{{}, events_, std::move(warnings_)};
+    recording_index index{{}, events_, std::move(warnings_), times_, std::move(untimed_)};
     for (auto& stream : streams_)
       index.streams.push_back({stream.name, stream.type, merged(stream.name, stream.parts)});
     return index;
@@ -88,6 +89,12 @@ class indexer {
     events.append(event);
   }
 
+  void note_time(const mapped_file& file, const dump_item& item) {
+    auto time = item.created_at;
+    if (time) times_ = joined(times_, recorded_span{*time, *time});
+    if (!time && untimed_.empty()) untimed_ = file.path().string() + ", event " + std::to_string(item.event);
+  }
+
   indexed_stream& stream_of(const dump_stream& found) {
     auto [known, is_new] = places_.try_emplace(found.name, streams_.size());
     if (is_new) streams_.push_back({found.name, std::string(found.data.type()), false, {}});
@@ -98,9 +105,17 @@ class indexer {
   std::map<std::string, std::size_t> places_;
   std::uint64_t events_ = 0;
   std::vector<std::string> warnings_;
+  std::optional<recorded_span> times_;
+  std::string untimed_;
 };
 
 } // namespace
+
+std::optional<recorded_span> joined(const std::optional<recorded_span>& a,
+                                    const std::optional<recorded_span>& b) {
+  if (!a || !b) return a ? a : b;
+  return recorded_span{std::min(a->first, b->first), std::max(a->last, b->last)};
+}
 
 recording_index index_of(const std::vector<std::shared_ptr<const mapped_file>>& files) {
   indexer reading;

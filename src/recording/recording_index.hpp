@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,11 +22,22 @@ struct recorded_stream {
   bool ends = false;
 };
 
+/// From when to when something was recorded, in seconds since 1970 (UTC).
+struct recorded_span {
+  double first = 0, last = 0;
+};
+
+/// From the first to the last of both; nothing where neither is known.
+std::optional<recorded_span> joined(const std::optional<recorded_span>& a,
+                                    const std::optional<recorded_span>& b);
+
 /// What files hold together.
 struct recording_index {
   std::vector<recorded_stream> streams;   ///< in order of their first appearance
   std::uint64_t events = 0;               ///< highest event number + 1
   std::vector<std::string> warnings = {}; ///< what could not be read, and types that change
+  std::optional<recorded_span> times = {};
+  std::string untimed = {}; ///< empty, or what of it has no time: which file, perhaps which event
 };
 
 /// Reads all of `files` once. Throws std::runtime_error when one is no dump, when the event numbers

@@ -37,7 +37,13 @@ struct replay_command {
   std::vector<std::string> streams; ///< of the raw captures among `files`, in their order: see capture_choice
   std::string map; ///< file with the body of POST /api/v1/sequence; empty: one constraint per event
   bool wrap = true;
-  std::uint32_t workers = 0; ///< 0: one per processor
+  std::uint32_t workers = 0;             ///< 0: one per processor
+  double speed = 0;                      ///< times the recorded one; 0: as fast as possible
+  std::optional<std::uint64_t> from, to; ///< events, both of them included
+  std::uint32_t loop = 1;                ///< scans in a row
+  bool step = false;                     ///< an event at a time, on request
+  std::string record;                    ///< folder where the streams are recorded again; empty: they are not
+  std::string params_file;               ///< parameters of the analysis; those of `choice` win
   analysis_choice choice;
   bool json = false;
 };

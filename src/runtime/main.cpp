@@ -58,6 +58,19 @@ CLI::App* add_replay(CLI::App& app, replay_command& c) {
   sub->add_flag("!--no-wrap", c.wrap, "with --map: the map has its own start and end events");
   sub->add_option("--workers", c.workers, "number of workers; default: one per processor")
       ->check(CLI::Range(1, 4096));
+  sub->add_option("--speed", c.speed,
+                  "N: N times as fast as it was recorded; default: as fast as possible. Needs recorded times")
+      ->check(CLI::Range(1e-6, 1e6));
+  sub->add_option("--from", c.from,
+                  "first event that is analysed; start messages are given to workers anyway");
+  sub->add_option("--to", c.to, "last event that is analysed");
+  sub->add_option("--loop", c.loop, "so many scans in a row")->check(CLI::Range(1, 1'000'000));
+  sub->add_flag("--step", c.step,
+                "one event for each key on a terminal (c: the rest), or for each line of standard input");
+  sub->add_option("--record", c.record, "folder where the ingesters record the streams again");
+  sub->add_option("--params", c.params_file,
+                  "file with parameters, [{\"name\": ..., \"data\": ...}, ...]; --param wins over it")
+      ->check(CLI::ExistingFile);
   add_analysis_options(*sub, c.choice);
   sub->add_flag("--json", c.json, "print the summary as one JSON object on the last line");
   return sub;

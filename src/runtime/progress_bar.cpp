@@ -24,6 +24,16 @@ std::string rate_text(double per_second) {
   return fmt::format("{:.0f} /s", per_second);
 }
 
+/// Of a scan that goes on as it did; empty where that is not known.
+std::string time_left_text(const progress& p) {
+  if (p.finished || p.completed_events == 0 || p.completed_events >= p.total_events) return {};
+  auto left = static_cast<double>(p.total_events - p.completed_events);
+  auto seconds = p.seconds * left / static_cast<double>(p.completed_events);
+  if (seconds < 99.5) return fmt::format("  {:.0f} s left", seconds);
+  if (seconds < 99.5 * 60) return fmt::format("  {:.0f} min left", seconds / 60);
+  return fmt::format("  {:.1f} h left", seconds / 3600);
+}
+
 } // namespace
 
 progress_bar::progress_bar()
@@ -40,6 +50,7 @@ std::string progress_bar::line(const progress& p, double rate, std::size_t width
   auto left = fmt::format("{:<8} ", p.state);
   auto right = fmt::format(" {:3.0f}%  {}/{} events  {}", done * 100, p.completed_events, p.total_events,
                            rate_text(rate));
+  right += time_left_text(p);
   for (auto name : {"failed", "incomplete", "lost"})
     if (auto i = p.fates.find(name); i != p.fates.end() && i->second > 0)
       right += fmt::format("  {} {}", i->second, name);

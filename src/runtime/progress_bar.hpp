@@ -17,7 +17,8 @@ class progress_bar {
 
   void show(const progress& p);
 
-  /// The line for a terminal of that width, e.g. `running [####    ]  50%  1000/2000  512/s  ...`.
+  /// The line for a terminal of that width, e.g.
+  /// `running [####    ]  50%  1000/2000 events  512 /s  2 s left`.
   static std::string line(const progress& p, double rate, std::size_t width);
 
  private:

@@ -3,6 +3,7 @@
 #include <stop_token>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "recording/capture.hpp"
 #include "source/played_source.hpp"
@@ -13,9 +14,10 @@ namespace {
 
 class capture_source final : public played_source {
  public:
-  capture_source(std::shared_ptr<const mapped_file> file, std::unique_ptr<protocol> format)
-      : played_source(file->path().string()), reader_(std::move(file), format->type_tag()),
-        format_(std::move(format)) {}
+  capture_source(std::shared_ptr<const mapped_file> file, std::unique_ptr<protocol> format,
+                 play_options options)
+      : played_source(file->path().string(), std::move(options.pace)),
+        reader_(std::move(file), format->type_tag()), format_(std::move(format)) {}
 
   ~capture_source() override { disarm(); }
 
@@ -23,10 +25,18 @@ class capture_source final : public played_source {
   std::string play(const std::stop_token& stop, batch_filler& batches) override {
     reader_.rewind();
     format_->reset();
+    std::uint64_t entry = 0; // its place among all: about the number of its event
+    std::vector<stream_packet> packets;
     while (!stop.stop_requested()) {
       auto message = reader_.next();
-      if (!message || !batches.make_room(message->bytes())) break;
-      format_->read(std::move(*message), batches.packets());
+      if (!message || !batches.wait_until_due(entry) || !batches.make_room(message->bytes())) break;
+      packets.clear();
+      format_->read(std::move(*message), packets);
+      for (auto& packet : packets) {
+        bool counts = !packet.fault || packet.numbered;
+        if (counts && !batches.wait_until_due(entry++)) return {};
+        batches.packets().push_back(std::move(packet));
+      }
     }
     return reader_.cut_off();
   }
@@ -38,8 +48,8 @@ class capture_source final : public played_source {
 } // namespace
 
 std::unique_ptr<source> make_capture_source(std::shared_ptr<const mapped_file> file,
-                                            std::unique_ptr<protocol> format) {
-  return std::make_unique<capture_source>(std::move(file), std::move(format));
+                                            std::unique_ptr<protocol> format, play_options options) {
+  return std::make_unique<capture_source>(std::move(file), std::move(format), std::move(options));
 }
 
 } // namespace dtranspose

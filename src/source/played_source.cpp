@@ -4,6 +4,12 @@
 
 namespace dtranspose {
 
+bool batch_filler::wait_until_due(std::uint64_t event, std::optional<double> time) {
+  if (!pace_ || pace_->due(event, time)) return true;
+  hand_over();
+  return pace_->wait(event, time, stop_);
+}
+
 bool batch_filler::make_room(std::size_t size) {
   auto cost = budgeted_bytes(size);
   if (batch_->packets.size() >= recording_batch_packets || payload_ + size > recording_batch_bytes)
@@ -14,15 +20,17 @@ bool batch_filler::make_room(std::size_t size) {
   }
   batch_->bytes += cost;
   payload_ += size;
+  if (pace_) pace_->count(size);
   return true;
 }
 
 void batch_filler::hand_over() {
-  if (batch_->bytes > 0) sink_(std::exchange(batch_, std::make_shared<packet_batch>()));
+  if (batch_->bytes > 0 || !batch_->packets.empty())
+    sink_(std::exchange(batch_, std::make_shared<packet_batch>()));
   payload_ = 0;
 }
 
-played_source::played_source(std::string address) {
+played_source::played_source(std::string address, std::shared_ptr<playback> pace) : pace_(std::move(pace)) {
   status_.address = std::move(address);
   status_.connected = true;
 }
@@ -48,11 +56,12 @@ source_status played_source::status() const {
 }
 
 void played_source::run(const std::stop_token& stop, const packet_sink& sink) {
-  batch_filler batches(allowance_, sink, stop);
+  batch_filler batches(allowance_, sink, stop, pace_.get());
   auto error = play(stop, batches);
   if (stop.stop_requested()) return;
   batches.hand_over();
   report(false, error);
+  if (pace_) pace_->end();
 }
 
 void played_source::report(bool connected, const std::string& error) {

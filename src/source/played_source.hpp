@@ -5,12 +5,15 @@
 #include <cstddef>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "recording/event_runs.hpp"
 #include "source/allowance.hpp"
+#include "source/playback.hpp"
 #include "source/source.hpp"
 
 namespace dtranspose {
@@ -19,12 +22,22 @@ namespace dtranspose {
 inline constexpr std::size_t recording_batch_packets = 256;
 inline constexpr std::size_t recording_batch_bytes = 1 << 20;
 
+/// How files are played.
+struct play_options {
+  std::shared_ptr<playback> pace = {};           ///< null: as fast as it is taken
+  std::shared_ptr<const event_runs> events = {}; ///< the others are left out; null: none is
+};
+
 /// Gathers packets into batches and hands them over as far as they are allowed. Of one arming; used from the
 /// thread that plays.
 class batch_filler {
  public:
-  batch_filler(allowance& allowed, const packet_sink& sink, const std::stop_token& stop)
-      : allowance_(allowed), sink_(sink), stop_(stop) {}
+  batch_filler(allowance& allowed, const packet_sink& sink, const std::stop_token& stop, playback* pace)
+      : allowance_(allowed), sink_(sink), stop_(stop), pace_(pace) {}
+
+  /// Waits until what is of `event` and was recorded at `time` may be played; false when a stop was requested
+  /// first.
+  bool wait_until_due(std::uint64_t event, std::optional<double> time = {});
 
   /// Waits until a message of that payload may be added, and counts it; false when a stop was requested
   /// first.
@@ -40,6 +53,7 @@ class batch_filler {
   allowance& allowance_;
   const packet_sink& sink_;
   const std::stop_token& stop_;
+  playback* pace_; ///< may be null
   std::shared_ptr<packet_batch> batch_ = std::make_shared<packet_batch>();
   std::size_t payload_ = 0; ///< of the batch
 };
@@ -53,7 +67,7 @@ class played_source : public source {
   source_status status() const override;
 
  protected:
-  explicit played_source(std::string address);
+  explicit played_source(std::string address, std::shared_ptr<playback> pace = {});
 
   /// Plays everything from its beginning, each message after `make_room`, in a thread of its own; returns
   /// early when that is refused or `stop` was requested. Returns why it ended before its end; empty
@@ -64,6 +78,7 @@ class played_source : public source {
   void run(const std::stop_token& stop, const packet_sink& sink);
   void report(bool connected, const std::string& error);
 
+  const std::shared_ptr<playback> pace_;
   allowance allowance_;
   mutable std::mutex status_mutex_;
   source_status status_;

@@ -13,10 +13,17 @@ namespace {
 
 using files = std::vector<std::shared_ptr<const mapped_file>>;
 
+/// An entry of a stream, and when it was recorded.
+struct played_entry {
+  stream_packet packet;
+  std::optional<double> time;
+};
+
 /// What one stream has in several dumps, in step by event number.
 class stream_player {
  public:
-  stream_player(const files& recorded, std::string_view stream) : stream_(stream) {
+  stream_player(const files& recorded, std::string_view stream, const event_runs* only)
+      : stream_(stream), only_(only) {
     for (auto& file : recorded) {
       heads_.push_back({dump_reader(file), {}});
       advance(heads_.back());
@@ -24,7 +31,7 @@ class stream_player {
   }
 
   /// The next entry; nothing at the end, when `error` is set, and soon after `stop` was requested.
-  std::optional<stream_packet> next(const std::stop_token& stop) {
+  std::optional<played_entry> next(const std::stop_token& stop) {
     while (error_.empty() && !stop.stop_requested()) {
       auto lowest = lowest_head();
       if (!lowest) {
@@ -32,14 +39,15 @@ class stream_player {
         break;
       }
       auto event = lowest->item->event;
-      auto data = take(*lowest->item);
+      auto time = lowest->item->created_at;
+      auto data = only_ && !only_->contains(event) ? std::nullopt : take(*lowest->item);
       if (data && last_ && *last_ >= event)
         error_ = lowest->reader.file().path().string() + ": stream '" + stream_ + "' has event " +
                  std::to_string(event) + " after event " + std::to_string(*last_);
       else if (data)
         last_ = event;
       advance(*lowest);
-      if (data && error_.empty()) return stream_packet{std::move(*data), {.event = event}};
+      if (data && error_.empty()) return played_entry{{std::move(*data), {.event = event}}, time};
     }
     return std::nullopt;
   }
@@ -72,6 +80,7 @@ class stream_player {
   }
 
   std::string stream_;
+  const event_runs* only_; ///< null: all
   std::vector<head> heads_;
   std::optional<std::uint64_t> last_; ///< event that was taken last
   std::string cut_off_;               ///< of a file, while others may go on
@@ -86,9 +95,10 @@ std::string paths_of(const files& recorded) {
 
 class recording_source final : public played_source {
  public:
-  recording_source(files recorded, std::string stream)
-      : played_source(paths_of(recorded)), files_(std::move(recorded)), stream_(std::move(stream)) {
-    const stream_player checked(files_, stream_); // refuses what is no dump
+  recording_source(files recorded, std::string stream, play_options options)
+      : played_source(paths_of(recorded), std::move(options.pace)), files_(std::move(recorded)),
+        stream_(std::move(stream)), only_(std::move(options.events)) {
+    const stream_player checked(files_, stream_, only_.get()); // refuses what is no dump
     static_cast<void>(checked);
   }
 
@@ -96,22 +106,25 @@ class recording_source final : public played_source {
 
  private:
   std::string play(const std::stop_token& stop, batch_filler& batches) override {
-    stream_player player(files_, stream_);
-    while (auto packet = player.next(stop)) {
-      if (!batches.make_room(packet->data.bytes())) break;
-      batches.packets().push_back(std::move(*packet));
+    stream_player player(files_, stream_, only_.get());
+    while (auto entry = player.next(stop)) {
+      auto& packet = entry->packet;
+      if (!batches.wait_until_due(*packet.numbers.event, entry->time)) break;
+      if (!batches.make_room(packet.data.bytes())) break;
+      batches.packets().push_back(std::move(packet));
     }
     return player.error();
   }
 
   const files files_;
   const std::string stream_;
+  const std::shared_ptr<const event_runs> only_;
 };
 
 } // namespace
 
-std::unique_ptr<source> make_recording_source(files recorded, std::string stream) {
-  return std::make_unique<recording_source>(std::move(recorded), std::move(stream));
+std::unique_ptr<source> make_recording_source(files recorded, std::string stream, play_options options) {
+  return std::make_unique<recording_source>(std::move(recorded), std::move(stream), std::move(options));
 }
 
 } // namespace dtranspose

@@ -22,6 +22,18 @@ def events_of_dump(path):
     return events
 
 
+def write_dump(path, events):
+    """A dump of an ingester out of [(event, {stream: (type, parts)}, seconds since 1970 or None)]."""
+    with open(path, "wb") as file:
+        for number, streams, time in events:
+            tagged = {name: cbor2.CBORTag(42878, list(content)) for name, content in streams.items()}
+            item = [number, tagged]
+            if time is not None:
+                item.append(cbor2.CBORTag(1, float(time)))
+            cbor2.dump(cbor2.CBORTag(55799, cbor2.CBORTag(42877, item)), file)
+    return path
+
+
 def datasets(path):
     """Everything in an HDF5 file that does not tell the time: {name: array}, {name: attributes}."""
     arrays, attributes = {}, {}

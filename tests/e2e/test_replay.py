@@ -1,12 +1,15 @@
 """A recording through the whole pipeline in one process, against sums made here."""
 
 import json
+import os
+import pty
+import subprocess
 
 import numpy as np
 import pytest
 
-from cluster import FATES, Process
-from files import events_of_dump, results
+from cluster import BINARY, FATES, PATIENCE, Process, wait_until
+from files import assert_same_content, events_of_dump, results, write_dump
 
 ROI_MEANS = [9.25, 11.25, 11.75, 4.25, 2.25, 3.0, 4.75, 7.75, 10.75]
 
@@ -121,3 +124,200 @@ def test_an_unwritable_output(xrd, tmp_path):
         assert "nowhere/out.h5" in process.log
     finally:
         process.end()
+
+
+def stins(htype, **content):
+    return json.dumps({"htype": htype, **content}).encode()
+
+
+def image(number, value, shape=(4, 4)):
+    header = stins("image", frame=number, shape=list(shape), type="uint16", compression="none",
+                   msg_number=number + 1)
+    return "STINS", [header, np.full(shape, value, "uint16").tobytes()]
+
+
+@pytest.fixture
+def timed(tmp_path):
+    """40 images of two streams, one of them in every second event, 10 ms apart."""
+    events = [(0, {name: ("STINS", [stins("header", filename="", msg_number=0)]) for name in ("a", "b")}, 1e9)]
+    for n in range(1, 41):
+        streams = {"a": image(n - 1, n)}
+        if n % 2 == 0:
+            streams["b"] = image(n // 2 - 1, 1000 + n)
+        events.append((n, streams, 1e9 + n / 100))
+    events.append((41, {n: ("STINS", [stins("series_end", msg_number=41)]) for n in ("a", "b")}, 1e9 + 0.41))
+    return write_dump(tmp_path / "timed.cbors", events)
+
+
+def refusal(folder, *options):
+    process = Process("refused", folder, "replay", *options)
+    try:
+        assert process.wait() not in (0, -6, -11), process.report()
+        return process.log
+    finally:
+        process.end()
+
+
+ROI_OF_A = ["--analysis", "roi", "--param", "stream=a"]
+
+
+def test_the_result_is_the_same_for_any_workers_and_speed(timed, tmp_path):
+    one = replay(tmp_path, timed, "--workers", 1, *ROI_OF_A)["output"]
+    reference = (tmp_path / "reference.h5")
+    os.rename(one, reference)
+    np.testing.assert_array_equal(results(reference)["mean"], [np.nan, *range(1, 41), np.nan])
+    for options in (["--workers", 4], ["--speed", 4], ["--workers", 3, "--speed", 50], ["--loop", 3]):
+        replay(tmp_path, timed, *options, *ROI_OF_A)
+        assert_same_content(tmp_path / "out.h5", reference)
+
+
+def test_recorded_times_are_kept(timed, tmp_path):
+    """What took 0.41 s takes as long again at speed 1, and no longer in the part that is chosen."""
+    assert replay(tmp_path, timed, "--speed", 1)["seconds"] >= 0.40
+    assert replay(tmp_path, timed, "--speed", 0.5, "--from", 21, "--to", 25)["seconds"] >= 0.07
+    assert replay(tmp_path, timed, "--speed", 2)["seconds"] >= 0.20
+
+
+def test_a_recording_without_times_has_no_speed(xrd, tmp_path):
+    log = refusal(tmp_path, xrd, "--speed", 2)
+    assert "--speed 2" in log and "dump_xrd.cbors, event 0, has no times" in log
+
+
+def test_some_events(timed, tmp_path):
+    """They keep their numbers; workers get the starts and ends of the recording all the same."""
+    summary = replay(tmp_path, timed, "--from", 5, "--to", 8, *ROI_OF_A)
+    assert_summary_adds_up(summary, 42)
+    assert (summary["folded"], summary["empty"], summary["discarded"]) == (4, 2, 36)
+    expected = [e if 5 <= e <= 8 else np.nan for e in range(42)]
+    np.testing.assert_array_equal(results(summary["output"])["mean"], expected)
+    assert replay(tmp_path, timed, "--to", 3)["discarded"] == 37
+    assert replay(tmp_path, timed, "--from", 41)["discarded"] == 40
+
+
+def test_some_events_of_a_capture(recording, tmp_path):
+    capture = recording("xspress3-multipart.cbors")
+    summary = replay(tmp_path, capture, "--stream", "x=xspress3", "--from", 2, "--to", 3)
+    assert_summary_adds_up(summary, 7)
+    assert (summary["empty"], summary["discarded"]) == (4, 3)
+
+
+@pytest.mark.parametrize("options, complaint", [
+    (["--from", 42], "--from 42: the last event of the recording is 41"),
+    (["--from", 7, "--to", 6], "--to 6 is before --from 7"),
+])
+def test_events_that_are_not_there(timed, tmp_path, options, complaint):
+    assert complaint in refusal(tmp_path, timed, *options)
+
+
+def test_events_are_chosen_by_the_map_or_by_options(timed, tmp_path):
+    (tmp_path / "map.json").write_text("{}")
+    assert "--from and --to" in refusal(tmp_path, timed, "--from", 1, "--map", tmp_path / "map.json")
+
+
+def test_several_scans_in_a_row(timed, tmp_path):
+    summary = replay(tmp_path, timed, "--loop", 3, *ROI_OF_A)
+    assert len({s["scan"] for s in summary["scans"]}) == 3
+    for scan in summary["scans"]:
+        assert_summary_adds_up(scan, 42)
+        assert scan["folded"] == 40
+    assert summary["events"] == 3 * 42
+    assert summary["bytes"] == sum(s["bytes"] for s in summary["scans"])
+
+
+def test_the_summary_has_rates(timed, tmp_path):
+    summary = replay(tmp_path, timed)
+    payload = sum(len(part) for _, streams in events_of_dump(timed) for _, parts in streams.values()
+                  for part in parts)
+    assert summary["bytes"] == payload
+    for what in ("events", "bytes"):
+        assert summary[f"{what}_per_second"] == pytest.approx(summary[what] / summary["seconds"])
+
+
+def test_streams_are_recorded_again(timed, tmp_path):
+    """What was recorded again replays to the same, all of it and the part that was chosen."""
+    replay(tmp_path, timed, *ROI_OF_A)
+    os.rename(tmp_path / "out.h5", tmp_path / "reference.h5")
+    replay(tmp_path, timed, "--record", tmp_path / "again")
+    again = sorted((tmp_path / "again").iterdir())
+    assert len(again) == 2
+    process = Process("replay", tmp_path, "replay", *again, "--json", "--output", tmp_path / "out.h5", *ROI_OF_A)
+    assert process.wait() == 0, process.report()
+    assert_same_content(tmp_path / "out.h5", tmp_path / "reference.h5")
+
+    replay(tmp_path, timed, "--record", tmp_path / "some", "--from", 5, "--to", 8)
+    recorded = {}
+    for file in (tmp_path / "some").iterdir():
+        for event, streams in events_of_dump(file):
+            recorded.setdefault(event, {}).update(streams)
+    original = {event: streams for event, streams in events_of_dump(timed) if event in (0, 5, 6, 7, 8, 41)}
+    assert recorded == original
+
+
+def test_parameters_of_a_file(timed, tmp_path):
+    file = tmp_path / "parameters.json"
+    file.write_text(json.dumps([{"name": "rows", "data": "0:1"}, {"name": "columns", "data": "0:2"},
+                                {"name": "stream", "data": "a"}, {"name": "dump_prefix", "data": ""}]))
+    summary = replay(tmp_path, timed, "--analysis", "roi", "--params", file)
+    np.testing.assert_array_equal(results(summary["output"])["sum"][1:41], 2 * np.arange(1, 41))
+    summary = replay(tmp_path, timed, "--analysis", "roi", "--params", file, "--param", "rows=0:3")
+    np.testing.assert_array_equal(results(summary["output"])["sum"][1:41], 6 * np.arange(1, 41))
+
+
+class Stepped:
+    """A replay that goes on when it is told to."""
+
+    def __init__(self, folder, stdin, *options):
+        self.log_path = folder / "stepped.log"
+        with open(self.log_path, "wb") as log:
+            self.child = subprocess.Popen([BINARY, "replay", *map(str, options), "--step", "--json"], stdin=stdin,
+                                          stdout=subprocess.PIPE, stderr=log, cwd=folder)
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def wait_for(self, text):
+        wait_until(lambda: text in self.log(), text)
+
+    def summary(self):
+        out, _ = self.child.communicate(timeout=PATIENCE)
+        assert self.child.returncode == 0, self.log()
+        return json.loads(out.splitlines()[-1])
+
+
+def recorded_events(folder):
+    return [event for file in folder.glob("*") for event, _ in events_of_dump(file)]
+
+
+def test_step_by_step_by_lines(xrd, tmp_path):
+    """One line, one event: no more is handed to the ingesters."""
+    replay = Stepped(tmp_path, subprocess.PIPE, xrd, "--record", tmp_path / "rec")
+    try:
+        for event in range(4):
+            replay.child.stdin.write(b"\n")
+            replay.child.stdin.flush()
+            replay.wait_for(f"event {event} of 11")
+            wait_until(lambda: recorded_events(tmp_path / "rec") == list(range(event + 1)), f"event {event}")
+        assert replay.child.poll() is None
+        summary = replay.summary()  # closes its input: the rest runs
+        assert_summary_adds_up(summary, 11)
+        assert recorded_events(tmp_path / "rec") == list(range(11))
+    finally:
+        replay.child.kill()
+
+
+def test_step_by_step_by_keys(xrd, tmp_path):
+    master, terminal = pty.openpty()
+    replay = Stepped(tmp_path, terminal, xrd, "--record", tmp_path / "rec", "--from", 3)
+    try:
+        replay.wait_for("11 events")
+        os.write(master, b"x")
+        replay.wait_for("event 0 of 11")
+        os.write(master, b" ")
+        replay.wait_for("event 3 of 11")
+        wait_until(lambda: recorded_events(tmp_path / "rec") == [0, 3], "event 3")
+        os.write(master, b"c")
+        assert_summary_adds_up(replay.summary(), 11)
+    finally:
+        replay.child.kill()
+        os.close(terminal)
+        os.close(master)

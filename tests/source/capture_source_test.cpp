@@ -347,5 +347,23 @@ INSTANTIATE_TEST_SUITE_P(all, captures_of_instruments,
                            return name;
                          });
 
+TEST_F(capture_source, waits_for_each_step) {
+  event_runs events;
+  events.append(0, 6);
+  auto pace = std::make_shared<playback>(playback::settings{.stepwise = true, .events = events});
+  collector got;
+  auto source = make_capture_source(file(series(4)), make_stins(), {.pace = pace});
+  pace->begin();
+  source->arm(got.sink());
+  source->allow(everything, 1);
+  EXPECT_THAT(got.settled(), IsEmpty());
+  for (std::size_t step = 1; step <= 6; ++step) {
+    pace->step();
+    EXPECT_THAT(got.wait_for(step), SizeIs(step));
+    EXPECT_THAT(got.settled(), SizeIs(step));
+  }
+  EXPECT_TRUE(soon([&] { return pace->ended() == 1; }));
+}
+
 } // namespace
 } // namespace dtranspose

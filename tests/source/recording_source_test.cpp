@@ -207,5 +207,50 @@ TEST_F(recording_source, plays_a_real_recording) {
   EXPECT_THAT(packets[10].data.frames()[0].text(), HasSubstr("series_end"));
 }
 
+TEST_F(recording_source, leaves_events_out) {
+  auto only = std::make_shared<event_runs>();
+  for (std::uint64_t event : {0, 4, 9}) only->append(event);
+  auto source =
+      make_recording_source({recorded("1", "det", {0, 1, 3, 4, 8, 9, 10})}, "det", {.events = only});
+  source->arm(got_.sink());
+  source->allow(everything, 1);
+  EXPECT_THAT(events_of(got_.wait_for(3)), ElementsAre(0, 4, 9));
+  EXPECT_TRUE(soon([&] { return !source->status().connected; }));
+  EXPECT_THAT(got_.settled(), SizeIs(3));
+}
+
+TEST_F(recording_source, waits_for_each_step) {
+  event_runs events;
+  for (std::uint64_t event = 0; event < 4; ++event) events.append(event);
+  auto pace = std::make_shared<playback>(playback::settings{.stepwise = true, .events = events});
+  auto source = make_recording_source({recorded("1", "det", {0, 1, 2, 3})}, "det", {.pace = pace});
+  pace->begin();
+  source->arm(got_.sink());
+  source->allow(everything, 1);
+  EXPECT_THAT(got_.settled(), IsEmpty());
+  for (std::size_t step = 1; step < 4; ++step) {
+    pace->step();
+    EXPECT_THAT(got_.wait_for(step), SizeIs(step));
+    EXPECT_THAT(got_.settled(), SizeIs(step));
+  }
+  EXPECT_EQ(pace->bytes(), 3 * 44u);
+  pace->run_on();
+  EXPECT_THAT(got_.wait_for(4), SizeIs(4));
+  EXPECT_TRUE(soon([&] { return pace->ended() == 1; }));
+}
+
+TEST_F(recording_source, is_disarmed_while_it_waits_for_a_step) {
+  event_runs events;
+  events.append(0);
+  auto pace = std::make_shared<playback>(playback::settings{.stepwise = true, .events = events});
+  auto source = make_recording_source({recorded("1", "det", {0})}, "det", {.pace = pace});
+  pace->begin();
+  source->arm(got_.sink());
+  source->allow(everything, 1);
+  source->disarm();
+  pace->step();
+  EXPECT_THAT(got_.settled(), IsEmpty());
+}
+
 } // namespace
 } // namespace dtranspose
