@@ -17,6 +17,7 @@
 
 #include "model/frame.hpp"
 #include "recording/mapped_file.hpp"
+#include "recording/message_reader.hpp"
 
 namespace dtranspose {
 
@@ -26,26 +27,20 @@ bool is_capture(std::span<const std::byte> bytes);
 /// Do these first bytes of a file begin a pickle, as in `.pkls`? Those are never read.
 bool is_pickle(std::span<const std::byte> bytes);
 
-/// Reads a capture from its first message to its last. Used from one thread; what it returned is free of it.
-class capture_reader {
+/// See `message_reader`.
+class capture_reader final : public message_reader {
  public:
   /// `type`: type tag of the messages, a constant or interned by `intern_type`. Throws std::runtime_error,
   /// naming the file, when it is not empty and no capture.
   explicit capture_reader(std::shared_ptr<const mapped_file> file, std::string_view type = {});
 
-  /// The next message, whose frames are views of the file, which it keeps; nothing at the end of the file
-  /// and where it cannot be read on.
-  std::optional<stream_data> next();
-
-  /// Begins anew.
-  void rewind();
-
-  /// Empty, or in which file and at which byte the file is cut off or malformed, once `next` got there.
-  const std::string& cut_off() const { return cut_off_; }
+  std::optional<stream_data> next() override;
+  void rewind() override;
+  const std::string& cut_off() const override { return cut_off_; }
 
   /// Where the next message begins.
   std::size_t offset() const { return offset_; }
-  const mapped_file& file() const { return *file_; }
+  const mapped_file& file() const override { return *file_; }
 
  private:
   std::shared_ptr<const mapped_file> file_;

@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "recording/capture.hpp"
+#include "recording/message_reader.hpp"
 
 namespace dtranspose {
 
@@ -144,20 +144,40 @@ std::string faults_text(const capture_contents& contents) {
   return fmt::format("{}", fmt::join(kinds, ", "));
 }
 
-capture_contents read_capture(const std::shared_ptr<const mapped_file>& file, protocol& format) {
-  capture_reader reader(file, format.type_tag());
+struct contents_counter::state {
+  explicit state(protocol& p) : format(p), entries(p) {}
+
+  protocol& format;
+  entry_counter entries;
   capture_contents contents;
-  entry_counter counter(format);
   std::vector<stream_packet> packets;
-  while (auto message = reader.next()) {
-    ++contents.messages;
-    contents.bytes += message->bytes();
-    packets.clear();
-    format.read(std::move(*message), packets);
-    for (auto& packet : packets) note(packet, counter, contents);
-  }
-  counter.finish(contents);
-  contents.cut_off = reader.cut_off();
+};
+
+contents_counter::contents_counter(protocol& format) : state_(std::make_unique<state>(format)) {}
+
+contents_counter::~contents_counter() = default;
+
+std::span<const stream_packet> contents_counter::take(stream_data message) {
+  auto& [format, entries, contents, packets] = *state_;
+  ++contents.messages;
+  contents.bytes += message.bytes();
+  packets.clear();
+  format.read(std::move(message), packets);
+  for (auto& packet : packets) note(packet, entries, contents);
+  return packets;
+}
+
+capture_contents contents_counter::finish() {
+  state_->entries.finish(state_->contents);
+  return std::move(state_->contents);
+}
+
+capture_contents read_capture(const std::shared_ptr<const mapped_file>& file, protocol& format) {
+  auto reader = read_messages(file, format.type_tag());
+  contents_counter counter(format);
+  while (auto message = reader->next()) counter.take(std::move(*message));
+  auto contents = counter.finish();
+  contents.cut_off = reader->cut_off();
   return contents;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,24 @@ struct capture_contents {
   std::string cut_off = {}; ///< as of the reader
 
   std::uint64_t faulty() const;
+};
+
+/// Gathers what messages hold, one by one.
+class contents_counter {
+ public:
+  /// `format` outlives it.
+  explicit contents_counter(protocol& format);
+  ~contents_counter();
+
+  /// What the message is for the protocol, until the next is taken.
+  std::span<const stream_packet> take(stream_data message);
+
+  /// Of all that were taken. Once.
+  capture_contents finish();
+
+ private:
+  struct state;
+  std::unique_ptr<state> state_;
 };
 
 /// Reads all of `file`, once. Throws std::runtime_error, naming the file, when it is no capture.

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "protocol/lecroy.hpp"
+#include "protocol/panda_tcp.hpp"
+#include "protocol/pcap.hpp"
+
 namespace dtranspose {
 
 std::unique_ptr<protocol> reader_of_type(std::string_view type) {
@@ -14,6 +18,10 @@ std::unique_ptr<protocol> reader_of_type(std::string_view type) {
   } catch (const std::runtime_error&) {
     return nullptr;
   }
+}
+
+bool entries_are_messages(std::string_view type) {
+  return type != pcap_type_tag && type != panda_tcp_type_tag && type != lecroy_type_tag;
 }
 
 } // namespace dtranspose

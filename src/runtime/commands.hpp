@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/configuration.hpp"
@@ -66,6 +67,7 @@ int run_simulate(const simulate_command& command);
 struct inspect_command {
   std::string file;
   std::string stream; ///< of a raw capture, see capture_choice; empty: what can be said without
+  std::pair<std::string, std::string> extract; ///< stream and file for its images; empty: none is
   bool json = false;
 };
 int run_inspect(const inspect_command& command);

@@ -1,19 +1,24 @@
 #include "runtime/inspection.hpp"
 
 #include <algorithm>
-#include <iterator>
+#include <chrono>
+#include <cmath>
 #include <map>
 #include <stdexcept>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "model/utc_time.hpp"
 #include "protocol/protocol.hpp"
 #include "recording/capture.hpp"
 #include "recording/capture_guess.hpp"
 #include "recording/capture_index.hpp"
+#include "recording/dump.hpp"
+#include "recording/message_json.hpp"
 #include "recording/recording_index.hpp"
+#include "recording/stream_survey.hpp"
+#include "recording/type_reader.hpp"
 
 namespace dtranspose {
 
@@ -21,32 +26,62 @@ namespace {
 
 using nlohmann::ordered_json;
 
-/// Of a capture, messages, parts of each and bytes of each part that are shown: enough to recognise a format.
+/// Of a capture, messages and parts of each that are shown: enough to recognise a format.
 constexpr std::size_t shown_messages = 8;
 constexpr std::size_t shown_parts = 10;
-constexpr std::size_t shown_bytes = 72;
-
-bool is_printable(std::byte b) { return b >= std::byte{0x20} && b < std::byte{0x7f}; }
-
-/// The first bytes of a part: as text where most of them are, else in hexadecimal digits.
-std::string beginning_of(const frame& part) {
-  auto bytes = part.bytes().first(std::min(part.size(), shown_bytes));
-  auto printable = static_cast<std::size_t>(std::count_if(bytes.begin(), bytes.end(), is_printable));
-  std::string text;
-  if (printable * 2 >= bytes.size())
-    for (auto b : bytes) text += is_printable(b) ? static_cast<char>(b) : '.';
-  else
-    for (auto b : bytes.first(std::min<std::size_t>(bytes.size(), 24)))
-      text += fmt::format("{:02x} ", std::to_integer<unsigned>(b));
-  if (text.ends_with(' ')) text.pop_back();
-  return text;
-}
 
 ordered_json shown(const stream_data& message, std::size_t offset) {
   auto parts = ordered_json::array();
   for (auto& part : message.frames().first(std::min(message.frames().size(), shown_parts)))
-    parts.push_back({{"bytes", part.size()}, {"begins", beginning_of(part)}});
+    parts.push_back(beginning_of(part));
   return {{"offset", offset}, {"part_count", message.frames().size()}, {"parts", std::move(parts)}};
+}
+
+std::string utc_text_of(double seconds) {
+  std::chrono::microseconds since_1970(std::llround(seconds * 1e6));
+  return utc_text(std::chrono::sys_time<std::chrono::microseconds>(since_1970));
+}
+
+/// `first_time`, `last_time` and `seconds` between; null where it is not known.
+void add_times(ordered_json& about, const std::optional<recorded_span>& times) {
+  about["first_time"] = times ? ordered_json(utc_text_of(times->first)) : ordered_json();
+  about["last_time"] = times ? ordered_json(utc_text_of(times->last)) : ordered_json();
+  about["seconds"] = times ? ordered_json(times->last - times->first) : ordered_json();
+}
+
+/// Where the file is torn, if it is: everything before is there.
+void add_tear(ordered_json& about, const std::string& cut_off, std::size_t byte, const char* last_name,
+              const std::optional<std::uint64_t>& last) {
+  about["torn"] = ordered_json();
+  if (cut_off.empty()) return;
+  about["torn"] = {{"byte", byte}, {last_name, last ? ordered_json(*last) : ordered_json()}};
+  auto& warnings = about["warnings"];
+  if (std::find(warnings.begin(), warnings.end(), cut_off) == warnings.end()) warnings.push_back(cut_off);
+}
+
+/// How its numbers fit together, and what of it is faulty.
+void add_numbers(ordered_json& about, const capture_contents& contents) {
+  auto verdicts = ordered_json::object(), faults = ordered_json::object();
+  for (std::size_t v = 0; v < verdict_count; ++v)
+    if (contents.verdicts[v] > 0) verdicts[name_of(verdict(v))] = contents.verdicts[v];
+  for (std::size_t f = 0; f < packet_fault_count; ++f)
+    if (contents.faults[f] > 0) faults[std::string(name_of(packet_fault(f)))] = contents.faults[f];
+  about["verdicts"] = std::move(verdicts);
+  about["faults"] = std::move(faults);
+  about["series"] = contents.series;
+}
+
+/// Images by kind, times, the first and the last message.
+void add_survey(ordered_json& about, const stream_survey& survey) {
+  about["images"] = ordered_json::array();
+  for (auto& kind : survey.images())
+    about["images"].push_back({{"shape", kind.shape},
+                               {"dtype", std::string(name_of(kind.type))},
+                               {"compression", std::string(kind.compression)},
+                               {"count", kind.count}});
+  add_times(about, survey.times());
+  about["first"] = json_of_message(survey.first());
+  about["last"] = json_of_message(survey.last());
 }
 
 ordered_json messages_of(const std::shared_ptr<const mapped_file>& file) {
@@ -70,18 +105,19 @@ ordered_json messages_of(const std::shared_ptr<const mapped_file>& file) {
   auto guess = guess_protocol(file);
   about["looks_like"] = guess ? ordered_json(*guess) : ordered_json();
   about["warnings"] = ordered_json::array();
-  if (!reader.cut_off().empty()) about["warnings"].push_back(reader.cut_off());
+  add_tear(about, reader.cut_off(), reader.offset(), "messages", messages);
   return about;
 }
 
 ordered_json stream_of(const std::shared_ptr<const mapped_file>& file, const capture_choice& choice) {
   auto format = make_protocol(choice.protocol, choice.options);
-  auto contents = read_capture(file, *format);
-  auto verdicts = ordered_json::object(), faults = ordered_json::object();
-  for (std::size_t v = 0; v < verdict_count; ++v)
-    if (contents.verdicts[v] > 0) verdicts[name_of(verdict(v))] = contents.verdicts[v];
-  for (std::size_t f = 0; f < packet_fault_count; ++f)
-    if (contents.faults[f] > 0) faults[std::string(name_of(packet_fault(f)))] = contents.faults[f];
+  capture_reader reader(file, format->type_tag());
+  contents_counter counter(*format);
+  stream_survey survey;
+  while (auto message = reader.next())
+    for (auto& packet : counter.take(std::move(*message)))
+      if (!packet.fault) survey.take(packet.data, std::nullopt);
+  auto contents = counter.finish();
   ordered_json about{{"file", file->path().string()},
                      {"form", "capture"},
                      {"messages", contents.messages},
@@ -92,70 +128,65 @@ ordered_json stream_of(const std::shared_ptr<const mapped_file>& file, const cap
                      {"matched_by", format->numbered() ? "number" : "position"},
                      {"packets", contents.packets},
                      {"entries", contents.entries},
-                     {"ends", contents.ends},
-                     {"verdicts", std::move(verdicts)},
-                     {"faults", std::move(faults)},
-                     {"series", contents.series}};
+                     {"ends", contents.ends}};
+  add_numbers(about, contents);
+  add_survey(about, survey);
   about["warnings"] = ordered_json::array();
   if (contents.doubtful)
     about["warnings"].push_back("a series did not end exactly: the places of those behind it are not known");
-  if (!contents.cut_off.empty()) about["warnings"].push_back(contents.cut_off);
+  add_tear(about, reader.cut_off(), reader.offset(), "messages", contents.messages);
   return about;
 }
 
+/// A stream of a dump while that is read.
+struct dumped_stream {
+  explicit dumped_stream(std::string_view type) : format(reader_of_type(type)) {
+    if (format && entries_are_messages(type)) numbers.emplace(*format);
+  }
+
+  void take(const stream_data& data, std::optional<double> time) {
+    survey.take(data, time);
+    if (numbers) numbers->take(data);
+  }
+
+  std::unique_ptr<protocol> format;
+  std::optional<contents_counter> numbers;
+  stream_survey survey;
+};
+
 ordered_json dump_of(const std::shared_ptr<const mapped_file>& file) {
   auto index = index_of({file});
-  auto streams = ordered_json::array();
-  for (auto& s : index.streams)
-    streams.push_back(
-        {{"name", s.name}, {"type", s.type}, {"events", s.events.size()}, {"last_event", s.events.last()}});
-  return {{"file", file->path().string()},
-          {"form", "dump"},
-          {"events", index.events},
-          {"streams", std::move(streams)},
-          {"warnings", index.warnings}};
-}
-
-/// Names with counts, as in `ok 20, gap 2`.
-std::string counts_text(const ordered_json& counts) {
-  std::vector<std::string> texts;
-  for (auto& [name, count] : counts.items()) texts.push_back(fmt::format("{} {}", name, count.dump()));
-  return texts.empty() ? "none" : fmt::format("{}", fmt::join(texts, ", "));
-}
-
-std::string text(const ordered_json& value) { return value.get<std::string>(); }
-std::uint64_t number(const ordered_json& value) { return value.get<std::uint64_t>(); }
-
-using line_end = std::back_insert_iterator<std::string>;
-
-void add_dump(const ordered_json& d, line_end out) {
-  fmt::format_to(out, "{}: {} events\n", text(d["file"]), number(d["events"]));
-  for (auto& s : d["streams"])
-    fmt::format_to(out, "  stream {:<20} type {:<14} {} entries, last in event {}\n", text(s["name"]),
-                   text(s["type"]), number(s["events"]), number(s["last_event"]));
-}
-
-void add_stream(const ordered_json& d, line_end out) {
-  fmt::format_to(out, "  stream {} as {}: {} entries{}, matched by {}, type {}\n", text(d["stream"]),
-                 text(d["protocol"]), number(d["entries"]), d["ends"].get<bool>() ? " with an end" : "",
-                 text(d["matched_by"]), text(d["type"]));
-  fmt::format_to(out, "  verdicts: {}\n  faults: {}\n", counts_text(d["verdicts"]), counts_text(d["faults"]));
-  if (!d["series"].empty())
-    fmt::format_to(out, "  series: {}\n", fmt::join(d["series"].get<std::vector<std::uint64_t>>(), ", "));
-}
-
-void add_messages(const ordered_json& d, line_end out) {
-  for (auto& c : d["part_counts"])
-    fmt::format_to(out, "  {} messages of {} parts\n", number(c["messages"]), number(c["parts"]));
-  for (auto& m : d["first_messages"]) {
-    fmt::format_to(out, "  message at byte {}, parts: {}\n", number(m["offset"]), number(m["part_count"]));
-    for (auto& p : m["parts"])
-      fmt::format_to(out, "    {:>9} bytes: {}\n", number(p["bytes"]), text(p["begins"]));
+  std::map<std::string, dumped_stream> found;
+  dump_reader reader(file);
+  std::optional<std::uint64_t> last_event;
+  std::size_t end = 0;
+  while (auto item = reader.next()) {
+    last_event = item->event;
+    end = item->end_offset;
+    for (auto& s : item->streams)
+      found.try_emplace(s.name, s.data.type()).first->second.take(s.data, item->created_at);
   }
-  if (d["looks_like"].is_string())
-    fmt::format_to(out, "  looks like {0}: try --stream NAME={0}\n", text(d["looks_like"]));
-  else
-    fmt::format_to(out, "  of no protocol that is known here\n");
+  auto streams = ordered_json::array();
+  for (auto& s : index.streams) {
+    auto& stream = found.at(s.name);
+    ordered_json about{{"name", s.name},
+                       {"type", s.type},
+                       {"events", s.events.size()},
+                       {"first_event", *s.events.begin()},
+                       {"last_event", s.events.last()},
+                       {"bytes", stream.survey.bytes()}};
+    if (stream.numbers) add_numbers(about, stream.numbers->finish());
+    add_survey(about, stream.survey);
+    streams.push_back(std::move(about));
+  }
+  ordered_json about{{"file", file->path().string()},
+                     {"form", "dump"},
+                     {"events", index.events},
+                     {"streams", std::move(streams)}};
+  add_times(about, index.times);
+  about["warnings"] = index.warnings;
+  add_tear(about, reader.cut_off(), end, "last_event", last_event);
+  return about;
 }
 
 } // namespace
@@ -170,20 +201,6 @@ ordered_json description_of(const std::shared_ptr<const mapped_file>& file,
     return description;
   }
   return choice ? stream_of(file, *choice) : messages_of(file);
-}
-
-std::string text_of_description(const ordered_json& d) {
-  std::string lines;
-  auto out = std::back_inserter(lines);
-  if (d["form"] == "dump") {
-    add_dump(d, out);
-  } else {
-    fmt::format_to(out, "{}: raw capture of {} messages, {} bytes\n", text(d["file"]), number(d["messages"]),
-                   number(d["bytes"]));
-    d.contains("stream") ? add_stream(d, out) : add_messages(d, out);
-  }
-  for (auto& warning : d["warnings"]) fmt::format_to(out, "  {}\n", text(warning));
-  return lines;
 }
 
 } // namespace dtranspose

@@ -81,6 +81,9 @@ CLI::App* add_inspect(CLI::App& app, inspect_command& c) {
   sub->add_option("file", c.file, "recording")->required()->check(CLI::ExistingFile);
   sub->add_option("--stream", c.stream,
                   "NAME=PROTOCOL or NAME=PROTOCOL,OPTION=VALUE,...: read a raw capture as that");
+  sub->add_option("--extract", c.extract,
+                  "STREAM OUT.h5: write the images of a stream to an HDF5 file; one of that name is replaced")
+      ->type_name("STREAM OUT");
   sub->add_flag("--json", c.json, "print it as one JSON object");
   return sub;
 }

@@ -6,6 +6,7 @@
 #include "recording/mapped_file.hpp"
 #include "runtime/capture_choice.hpp"
 #include "runtime/commands.hpp"
+#include "runtime/extraction.hpp"
 #include "runtime/inspection.hpp"
 
 namespace dtranspose {
@@ -15,11 +16,16 @@ using nlohmann::ordered_json;
 int run_inspect(const inspect_command& command) {
   std::optional<capture_choice> choice;
   if (!command.stream.empty()) choice = parse_capture_choice(command.stream);
-  auto description = description_of(mapped_file::open(command.file), choice);
+  auto file = mapped_file::open(command.file);
+  auto description = description_of(file, choice);
+  auto& [stream, to] = command.extract;
+  ordered_json extraction;
+  if (!stream.empty()) description["extracted"] = extraction = extract_images(file, choice, stream, to);
   if (command.json)
     fmt::print("{}\n", description.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
   else
-    fmt::print("{}", text_of_description(description));
+    fmt::print("{}{}", text_of_description(description),
+               extraction.empty() ? "" : text_of_extraction(extraction));
   return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "recording/packed.hpp"
 #include "recordings.hpp"
 #include "runtime/capture_choice.hpp"
+#include "runtime/extraction.hpp"
 #include "temporary_directory.hpp"
 
 namespace dtranspose {
@@ -120,23 +121,114 @@ TEST(inspection, of_a_capture_with_its_protocol_counts_entries) {
                     HasSubstr("verdicts: ok 4, gap 1"), HasSubstr("faults: not_json 1")));
 }
 
+/// A start, images 0, 1 and 3, 1 once more, and an end, in events 0 to 5, recorded a second apart.
+void write_dump(const std::filesystem::path& path) {
+  dump_writer writer(path);
+  std::uint64_t event = 0;
+  auto append = [&](const stream_data& data) {
+    const dump_stream stream{"det", data};
+    writer.append(event, {&stream, 1}, 1e9 + static_cast<double>(event));
+    ++event;
+  };
+  std::string text;
+  write_stins_header(text, 0, "a.h5");
+  append(memory_frames::of(stins_type_tag, {text}));
+  const std::size_t shape[] = {3};
+  for (std::uint64_t number : {0, 1, 3, 1}) {
+    write_stins_image(text, number + 1, {.frame = number, .shape = shape, .type = "uint8"});
+    append(memory_frames::of(stins_type_tag, {text, "\1\2\3"}));
+  }
+  write_stins_end(text, 5);
+  append(memory_frames::of(stins_type_tag, {text}));
+}
+
 TEST(inspection, of_a_dump) {
   test::temporary_directory directory;
-  {
-    dump_writer writer(directory / "dump");
-    for (std::uint64_t event : {0, 1, 5}) {
-      const dump_stream stream{"det", memory_frames::of("STINS", {"frame"})};
-      writer.append(event, {&stream, 1});
-    }
-  }
+  write_dump(directory / "dump");
   auto file = mapped_file::open(directory / "dump");
   auto d = description_of(file, {});
   EXPECT_EQ(d["form"], "dump");
   EXPECT_EQ(d["events"], 6);
-  EXPECT_EQ(d["streams"],
-            ordered_json::parse(R"([{"name":"det","type":"STINS","events":3,"last_event":5}])"));
-  EXPECT_THAT(text_of_description(d), HasSubstr("3 entries, last in event 5"));
+  ASSERT_EQ(d["streams"].size(), 1u);
+  auto& s = d["streams"][0];
+  EXPECT_EQ(s["name"], "det");
+  EXPECT_EQ(s["type"], "STINS");
+  EXPECT_EQ(s["events"], 6);
+  EXPECT_EQ(s["first_event"], 0);
+  EXPECT_EQ(s["last_event"], 5);
+  EXPECT_EQ(s["verdicts"], ordered_json::parse(R"({"ok":4,"gap":1,"duplicate":1})"));
+  EXPECT_EQ(s["images"],
+            ordered_json::parse(R"([{"shape":[3],"dtype":"uint8","compression":"none","count":4}])"));
+  EXPECT_EQ(s["first"][0]["filename"], "a.h5");
+  EXPECT_EQ(s["last"], ordered_json::parse(R"([{"htype":"series_end","msg_number":5}])"));
+  EXPECT_EQ(d["first_time"], "2001-09-09T01:46:40Z");
+  EXPECT_EQ(d["last_time"], "2001-09-09T01:46:45Z");
+  EXPECT_EQ(d["seconds"], 5.0);
+  EXPECT_TRUE(d["torn"].is_null());
+  EXPECT_THAT(text_of_description(d),
+              AllOf(HasSubstr("6 entries, last in event 5"), HasSubstr("verdicts: ok 4, gap 1, duplicate 1"),
+                    HasSubstr("4 images [3] uint8"), HasSubstr(": 5.000 s"),
+                    HasSubstr("last: [{\"htype\":")));
   EXPECT_THROW(description_of(file, parse_capture_choice("det=stins")), std::runtime_error);
+}
+
+TEST(inspection, of_a_torn_dump_says_where) {
+  test::temporary_directory directory;
+  write_dump(directory / "dump");
+  std::size_t whole = 0;
+  dump_reader reader(mapped_file::open(directory / "dump"));
+  for (int i = 0; i < 3; ++i) whole = reader.next()->end_offset;
+  std::filesystem::resize_file(directory / "dump", whole + 20);
+  auto d = description_of(mapped_file::open(directory / "dump"), {});
+  EXPECT_EQ(d["torn"], ordered_json({{"byte", whole}, {"last_event", 2}}));
+  EXPECT_EQ(d["streams"][0]["events"], 3);
+  EXPECT_EQ(d["warnings"].size(), 1u);
+  EXPECT_THAT(text_of_description(d), HasSubstr("torn at byte " + std::to_string(whole) +
+                                                ", behind event 2: what is before is there"));
+}
+
+TEST(inspection, of_a_dump_of_rows_has_no_verdicts) {
+  test::temporary_directory directory;
+  {
+    dump_writer writer(directory / "dump");
+    const dump_stream stream{"panda", memory_frames::of("PCAP", {R"({"frame_number":0,"x":1})"})};
+    writer.append(0, {&stream, 1});
+  }
+  auto d = description_of(mapped_file::open(directory / "dump"), {});
+  EXPECT_FALSE(d["streams"][0].contains("verdicts"));
+  EXPECT_TRUE(d["first_time"].is_null());
+}
+
+TEST(extraction, of_a_stream) {
+  test::temporary_directory directory;
+  write_dump(directory / "dump");
+  auto file = mapped_file::open(directory / "dump");
+  auto e = extract_images(file, {}, "det", directory / "out.h5");
+  EXPECT_EQ(e["shape"], ordered_json::parse("[4,3]"));
+  EXPECT_EQ(e["dtype"], "uint8");
+  EXPECT_EQ(e["left_out"], 0);
+  EXPECT_TRUE(std::filesystem::exists(directory / "out.h5"));
+  EXPECT_EQ(extract_images(capture(), parse_capture_choice("x=stins"), "x", directory / "x.h5")["shape"],
+            ordered_json::parse("[3,3]"));
+}
+
+TEST(extraction, refusals) {
+  test::temporary_directory directory;
+  write_dump(directory / "dump");
+  auto file = mapped_file::open(directory / "dump");
+  auto why_not = [&](auto file, std::optional<capture_choice> choice, const char* stream) -> std::string {
+    try {
+      extract_images(file, choice, stream, directory / "out.h5");
+    } catch (const std::runtime_error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(why_not(file, {}, "other"), "--extract other: there is no such stream in it");
+  EXPECT_EQ(why_not(capture(), {}, "x"), "--extract x: say how to read it with --stream x=PROTOCOL");
+  EXPECT_EQ(why_not(capture(), parse_capture_choice("x=contrast"), "x"),
+            "--extract x: there is no image in it");
+  EXPECT_FALSE(std::filesystem::exists(directory / "out.h5"));
 }
 
 TEST(inspection, of_what_is_no_recording) {
