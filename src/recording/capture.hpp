@@ -38,8 +38,7 @@ class capture_reader final : public message_reader {
   void rewind() override;
   const std::string& cut_off() const override { return cut_off_; }
 
-  /// Where the next message begins.
-  std::size_t offset() const { return offset_; }
+  std::size_t offset() const override { return offset_; }
   const mapped_file& file() const override { return *file_; }
 
  private:

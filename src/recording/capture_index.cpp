@@ -116,6 +116,7 @@ void move_end(recorded_stream& stream, std::uint64_t last) {
 
 void join_times(const recording_index& part, recording_index& all) {
   all.times = joined(all.times, part.times);
+  all.longest_pause = std::max(all.longest_pause, part.longest_pause);
   if (all.untimed.empty()) all.untimed = part.untimed;
 }
 
@@ -157,11 +158,18 @@ contents_counter::contents_counter(protocol& format) : state_(std::make_unique<s
 
 contents_counter::~contents_counter() = default;
 
-std::span<const stream_packet> contents_counter::take(stream_data message) {
+std::span<const stream_packet> contents_counter::take(stream_data message, std::optional<double> time,
+                                                      bool interrupted) {
   auto& [format, entries, contents, packets] = *state_;
   ++contents.messages;
   contents.bytes += message.bytes();
+  if (time) {
+    if (contents.times)
+      contents.longest_pause = std::max(contents.longest_pause, *time - contents.times->last);
+    contents.times = joined(contents.times, recorded_span{*time, *time});
+  }
   packets.clear();
+  if (interrupted) format.interrupted(packets);
   format.read(std::move(message), packets);
   for (auto& packet : packets) note(packet, entries, contents);
   return packets;
@@ -175,9 +183,11 @@ capture_contents contents_counter::finish() {
 capture_contents read_capture(const std::shared_ptr<const mapped_file>& file, protocol& format) {
   auto reader = read_messages(file, format.type_tag());
   contents_counter counter(format);
-  while (auto message = reader->next()) counter.take(std::move(*message));
+  while (auto message = reader->next())
+    counter.take(std::move(*message), reader->time(), reader->interrupted());
   auto contents = counter.finish();
   contents.cut_off = reader->cut_off();
+  contents.damage = reader->damage();
   return contents;
 }
 
@@ -192,7 +202,9 @@ recording_index capture_index(const std::string& name, const std::string& protoc
                                          path, contents.messages, protocol_name,
                                          contents.faulty() > 0 ? ": " : "", faults_text(contents)));
   auto index = index_of_entries(name, format->type_tag(), contents);
-  index.untimed = path + ", a raw capture";
+  index.times = contents.times;
+  index.longest_pause = contents.longest_pause;
+  if (!contents.times) index.untimed = path + ", a raw capture";
   auto& warnings = index.warnings;
   if (contents.faulty() > 0)
     warnings.push_back(
@@ -203,6 +215,7 @@ recording_index capture_index(const std::string& name, const std::string& protoc
                     "behind it are not known: they are left out",
                     path, name));
   if (!contents.cut_off.empty()) warnings.push_back(contents.cut_off);
+  if (!contents.damage.empty()) warnings.push_back(contents.damage);
   return index;
 }
 

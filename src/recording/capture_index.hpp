@@ -33,7 +33,9 @@ struct capture_contents {
   std::vector<std::uint64_t> series = {}; ///< numbers of series, in order of their appearance
   /// A series whose place is not known: what follows it has none either.
   bool doubtful = false;
-  std::string cut_off = {}; ///< as of the reader
+  std::string cut_off = {}, damage = {}; ///< as of the reader
+  std::optional<recorded_span> times = {};
+  double longest_pause = 0; ///< between two messages, in s
 
   std::uint64_t faulty() const;
 };
@@ -45,8 +47,10 @@ class contents_counter {
   explicit contents_counter(protocol& format);
   ~contents_counter();
 
-  /// What the message is for the protocol, until the next is taken.
-  std::span<const stream_packet> take(stream_data message);
+  /// What the message is for the protocol, until the next is taken. `interrupted`: the connection was lost
+  /// before.
+  std::span<const stream_packet> take(stream_data message, std::optional<double> time = {},
+                                      bool interrupted = false);
 
   /// Of all that were taken. Once.
   capture_contents finish();

@@ -1,8 +1,10 @@
 /// What files of the messages of one instrument have in common, whatever their form.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -24,6 +26,15 @@ class message_reader {
   /// not written down.
   virtual std::optional<double> time() const { return std::nullopt; }
 
+  /// Was the connection lost between the message that was read last and the one before?
+  virtual bool interrupted() const { return false; }
+
+  /// Where the next message begins.
+  virtual std::size_t offset() const = 0;
+
+  /// Empty, or what of the file was left out as it is damaged, as far as it was read.
+  virtual const std::string& damage() const;
+
   /// Begins anew.
   virtual void rewind() = 0;
 
@@ -32,6 +43,10 @@ class message_reader {
 
   virtual const mapped_file& file() const = 0;
 };
+
+/// Do these first bytes of a file begin one of the messages of an instrument: a raw capture or a wire
+/// recording?
+bool holds_messages(std::span<const std::byte> bytes);
 
 /// A reader of `file`, by what its first bytes say it is. `type`: type tag of the messages, a constant or
 /// interned by `intern_type`. Throws std::runtime_error, naming the file, when it holds no messages.

@@ -70,7 +70,7 @@ class indexer {
   }
 
   recording_index finish() {
-    recording_index index{{}, events_, std::move(warnings_), times_, std::move(untimed_)};
+    recording_index index{{}, events_, std::move(warnings_), times_, 0, std::move(untimed_)};
     for (auto& stream : streams_)
       index.streams.push_back({stream.name, stream.type, merged(stream.name, stream.parts)});
     return index;

@@ -37,6 +37,7 @@ struct recording_index {
   std::uint64_t events = 0;               ///< highest event number + 1
   std::vector<std::string> warnings = {}; ///< what could not be read, and types that change
   std::optional<recorded_span> times = {};
+  double longest_pause = 0; ///< between two messages of an instrument, in s
   std::string untimed = {}; ///< empty, or what of it has no time: which file, perhaps which event
 };
 

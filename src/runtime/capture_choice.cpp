@@ -30,6 +30,13 @@ std::string how_to_choose() {
   return fmt::format("--stream NAME=PROTOCOL; known are {}", fmt::join(protocol_names(), ", "));
 }
 
+capture_choice choice_in(const wire_description& what) {
+  return {.text = what.stream + "=" + what.protocol,
+          .name = what.stream,
+          .protocol = what.protocol,
+          .options = what.options};
+}
+
 capture_choice parse_capture_choice(const std::string& text) {
   capture_choice choice{.text = text};
   std::string_view rest = text;

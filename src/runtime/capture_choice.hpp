@@ -4,6 +4,7 @@
 #include <string>
 
 #include "protocol/options.hpp"
+#include "recording/wire_recording.hpp"
 
 namespace dtranspose {
 
@@ -14,6 +15,9 @@ struct capture_choice {
   std::string protocol;
   protocol_options options;
 };
+
+/// What a wire recording says of itself.
+capture_choice choice_in(const wire_description& what);
 
 /// Throws std::runtime_error that says what is wrong with `text`.
 capture_choice parse_capture_choice(const std::string& text);

@@ -12,9 +12,10 @@
 #include "analysis/image.hpp"
 #include "output/image_file.hpp"
 #include "protocol/protocol.hpp"
-#include "recording/capture.hpp"
 #include "recording/dump.hpp"
+#include "recording/message_reader.hpp"
 #include "recording/stored_image.hpp"
+#include "recording/wire_recording.hpp"
 
 namespace dtranspose {
 
@@ -111,13 +112,16 @@ class extractor {
 ordered_json extract_images(const std::shared_ptr<const mapped_file>& file,
                             const std::optional<capture_choice>& choice, const std::string& stream,
                             const std::filesystem::path& to) {
-  auto from_dump = is_dump(file->bytes());
-  if (!from_dump && (!choice || choice->name != stream))
+  auto said = choice;
+  if (is_wire_recording(file->bytes())) said = choice_in(wire_reader(file).description());
+  auto from_dump = !holds_messages(file->bytes());
+  if (!from_dump && (!said || said->name != stream))
     throw std::runtime_error(
-        fmt::format("--extract {0}: say how to read it with --stream {0}=PROTOCOL", stream));
+        said ? fmt::format("--extract {}: there is no such stream in it", stream)
+             : fmt::format("--extract {0}: say how to read it with --stream {0}=PROTOCOL", stream));
   extractor images(to);
   auto visit = [&](auto& data, auto& place) { images.take(data, place); };
-  auto cut_off = from_dump ? visit_dump(file, stream, visit) : visit_messages(file, *choice, visit);
+  auto cut_off = from_dump ? visit_dump(file, stream, visit) : visit_messages(file, *said, visit);
   return images.finish(stream, to, cut_off);
 }
 

@@ -19,6 +19,7 @@
 #include "recording/recording_index.hpp"
 #include "recording/stream_survey.hpp"
 #include "recording/type_reader.hpp"
+#include "recording/wire_recording.hpp"
 
 namespace dtranspose {
 
@@ -111,19 +112,20 @@ ordered_json messages_of(const std::shared_ptr<const mapped_file>& file) {
 
 ordered_json stream_of(const std::shared_ptr<const mapped_file>& file, const capture_choice& choice) {
   auto format = make_protocol(choice.protocol, choice.options);
-  capture_reader reader(file, format->type_tag());
+  auto reader = read_messages(file, format->type_tag());
   contents_counter counter(*format);
   stream_survey survey;
-  while (auto message = reader.next())
-    for (auto& packet : counter.take(std::move(*message)))
-      if (!packet.fault) survey.take(packet.data, std::nullopt);
+  while (auto message = reader->next())
+    for (auto& packet : counter.take(std::move(*message), reader->time(), reader->interrupted()))
+      if (!packet.fault) survey.take(packet.data, reader->time());
   auto contents = counter.finish();
   ordered_json about{{"file", file->path().string()},
-                     {"form", "capture"},
+                     {"form", is_wire_recording(file->bytes()) ? "wire" : "capture"},
                      {"messages", contents.messages},
                      {"bytes", contents.bytes},
                      {"stream", choice.name},
                      {"protocol", choice.protocol},
+                     {"options", choice.options},
                      {"type", std::string(format->type_tag())},
                      {"matched_by", format->numbered() ? "number" : "position"},
                      {"packets", contents.packets},
@@ -134,7 +136,8 @@ ordered_json stream_of(const std::shared_ptr<const mapped_file>& file, const cap
   about["warnings"] = ordered_json::array();
   if (contents.doubtful)
     about["warnings"].push_back("a series did not end exactly: the places of those behind it are not known");
-  add_tear(about, reader.cut_off(), reader.offset(), "messages", contents.messages);
+  if (!reader->damage().empty()) about["warnings"].push_back(reader->damage());
+  add_tear(about, reader->cut_off(), reader->offset(), "messages", contents.messages);
   return about;
 }
 
@@ -193,11 +196,17 @@ ordered_json dump_of(const std::shared_ptr<const mapped_file>& file) {
 
 ordered_json description_of(const std::shared_ptr<const mapped_file>& file,
                             const std::optional<capture_choice>& choice) {
+  auto knows_streams = [&](const char* form) {
+    return std::runtime_error(
+        fmt::format("{} is a {}, which knows its streams: leave --stream out", file->path().string(), form));
+  };
+  if (is_wire_recording(file->bytes())) {
+    if (choice) throw knows_streams("wire recording");
+    return stream_of(file, choice_in(wire_reader(file).description()));
+  }
   if (!is_capture(file->bytes())) {
     auto description = dump_of(file);
-    if (choice)
-      throw std::runtime_error(
-          fmt::format("{} is a dump, which knows its streams: leave --stream out", file->path().string()));
+    if (choice) throw knows_streams("dump");
     return description;
   }
   return choice ? stream_of(file, *choice) : messages_of(file);

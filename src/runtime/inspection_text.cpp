@@ -87,6 +87,7 @@ void add_stream(const ordered_json& d, line_end out) {
   if (!d["series"].empty())
     fmt::format_to(out, "  series: {}\n", fmt::join(d["series"].get<std::vector<std::uint64_t>>(), ", "));
   add_survey(d, out);
+  add_times(d, out);
 }
 
 void add_messages(const ordered_json& d, line_end out) {
@@ -111,7 +112,8 @@ std::string text_of_description(const ordered_json& d) {
   if (d["form"] == "dump") {
     add_dump(d, out);
   } else {
-    fmt::format_to(out, "{}: raw capture of {} messages, {} bytes\n", text(d["file"]), number(d["messages"]),
+    fmt::format_to(out, "{}: {} of {} messages, {} bytes\n", text(d["file"]),
+                   d["form"] == "wire" ? "wire recording" : "raw capture", number(d["messages"]),
                    number(d["bytes"]));
     d.contains("stream") ? add_stream(d, out) : add_messages(d, out);
   }

@@ -27,6 +27,7 @@
 #include "cluster/tls_tunnel.hpp"
 #include "model/error.hpp"
 #include "output/file_journals.hpp"
+#include "recording/wire_recording.hpp"
 #include "runtime/last_words.hpp"
 #include "runtime/version.hpp"
 #include "source/http_source.hpp"
@@ -168,7 +169,8 @@ struct node::state {
     o.make_source = [make, stream] { return make(stream); };
     if (options.networked && options.settings.cluster.bulk) o.outlets = outlets();
     o.bulk_from = options.settings.cluster.bulk_from;
-    o.recording = options.settings.recording.directory;
+    if (options.settings.recording.as == recording_form::dump)
+      o.recording = options.settings.recording.directory;
     o.lend = [this](const std::function<void()>& send) { lend_thread(system, send); };
     self.ingesters.push_back({stream.name, spawn_ingester(system, std::move(o))});
   }
@@ -203,12 +205,29 @@ struct node::state {
 
   source_factory instrument_sources() {
     if (!context) context = make_zmq_context();
-    return [context = context](const stream_settings& stream) { return source_of(stream, context); };
+    return [this, context = context](const stream_settings& stream) { return source_of(stream, context); };
   }
 
-  static std::unique_ptr<source> source_of(const stream_settings& stream,
-                                           const std::shared_ptr<zmq::context_t>& context) {
+  /// The reader of a stream; with a wire recording of what it reads, where that is configured.
+  std::unique_ptr<protocol> format_of(const stream_settings& stream) const {
     auto format = make_protocol(stream.protocol, stream.options);
+    auto& recording = options.settings.recording;
+    if (recording.as != recording_form::wire || recording.directory.empty()) return format;
+    auto wall = options.around.wall;
+    auto begin_file = [folder = std::filesystem::path(recording.directory), wall,
+                       what = wire_description{stream.name, stream.protocol, stream.options}] {
+      std::filesystem::create_directories(folder);
+      return std::make_unique<wire_writer>(folder / wire_file_name(what.stream, wall()), what);
+    };
+    return make_recorded_protocol(std::move(format), find_protocol(stream.protocol)->usual, begin_file, wall,
+                                  [name = stream.name](const std::string& text) {
+                                    spdlog::error("stream {}: not recorded: {}", name, text);
+                                  });
+  }
+
+  std::unique_ptr<source> source_of(const stream_settings& stream,
+                                    const std::shared_ptr<zmq::context_t>& context) const {
+    auto format = format_of(stream);
     switch (find_protocol(stream.protocol)->usual) {
     case transport::tcp:
       return make_tcp_source({.url = stream.url, .format = std::move(format)});

@@ -17,6 +17,7 @@
 #include "recording/recording_index.hpp"
 #include "recording/replay_choice.hpp"
 #include "recording/replay_map.hpp"
+#include "recording/wire_recording.hpp"
 #include "runtime/capture_choice.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/inquiry.hpp"
@@ -52,18 +53,25 @@ struct captured_stream {
 /// The files of a replay by their form.
 struct recordings {
   mapped_files dumps;
-  std::vector<captured_stream> captures;
+  std::vector<captured_stream> captures; ///< raw ones, and wire recordings
 };
 
 recordings open_recordings(const replay_command& command) {
   recordings all;
+  std::size_t raw_captures = 0;
   auto choice = command.streams.begin();
   for (auto& name : command.files) {
     auto file = mapped_file::open(name);
+    if (is_wire_recording(file->bytes())) {
+      auto choice_of_file = choice_in(wire_reader(file).description());
+      all.captures.push_back({std::move(file), std::move(choice_of_file)});
+      continue;
+    }
     if (!is_capture(file->bytes())) {
       all.dumps.push_back(std::move(file));
       continue;
     }
+    ++raw_captures;
     if (choice == command.streams.end())
       throw std::runtime_error(
           fmt::format("{} is a raw capture: say which protocol it holds with {}", name, how_to_choose()));
@@ -73,7 +81,7 @@ recordings open_recordings(const replay_command& command) {
     throw std::runtime_error(fmt::format(
         "--stream {}: there is no raw capture for it: {} of the files are raw captures, the others "
         "know their streams",
-        *choice, all.captures.size()));
+        *choice, raw_captures));
   return all;
 }
 
@@ -136,8 +144,8 @@ playback::settings pace_of(const replay_command& c, const recordings& all, const
                                          c.speed, index.untimed));
   playback::settings pace{.speed = c.speed, .stepwise = c.step};
   pace.times = index.times.value_or(recorded_span());
-  // What is left out takes no time: a start before it, and the end, are there at once.
-  if (what.choice && c.speed > 0)
+  // What is left out of dumps takes no time: a start before it, and the end, are there at once.
+  if (what.choice && c.speed > 0 && all.captures.empty())
     pace.times = times_between(all.dumps, what.choice->first, what.choice->last);
   if (c.step) pace.events = what.choice ? what.choice->events : all_events(index).events;
   return pace;
@@ -157,19 +165,28 @@ programme programme_of(const replay_command& c, const recordings& all) {
   return what;
 }
 
+/// How long it may be between two messages of what is played in recorded time.
+std::chrono::nanoseconds longest_pause(const replay_command& c, const recording_index& index) {
+  if (c.speed == 0) return {};
+  auto seconds = std::min(index.longest_pause / c.speed, std::chrono::duration<double>(longest_step).count());
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+}
+
 configuration settings_of(const replay_command& c, const recordings& all, const recording_index& index) {
   configuration settings;
+  auto pauses = longest_pause(c, index);
   for (auto& stream : index.streams) {
     auto& s = settings.streams.emplace_back();
     s.name = stream.name;
     auto capture = find_capture(all, stream.name);
     s.protocol = capture ? capture->choice.protocol : "recording";
     if (capture) s.options = capture->choice.options;
-    // The next step may be long in coming.
+    // The next step may be long in coming, and so may the next series.
+    s.rearm_timeout += pauses;
     if (c.step) s.rearm_timeout = longest_step;
   }
   // Streams of dumps need no such limit: what they have is known.
-  if (all.dumps.empty() && !c.step) settings.scan.stall_timeout = longest_silence;
+  if (all.dumps.empty() && !c.step) settings.scan.stall_timeout = longest_silence + pauses;
   settings.worker.count = c.workers > 0 ? c.workers : std::max(1u, std::thread::hardware_concurrency());
   settings.recording.directory = c.record;
   apply(c.choice, settings);

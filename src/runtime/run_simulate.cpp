@@ -21,9 +21,9 @@
 #include "instrument/zmq_instrument.hpp"
 #include "protocol/array_view.hpp"
 #include "protocol/protocol.hpp"
-#include "recording/capture.hpp"
 #include "recording/capture_index.hpp"
 #include "recording/dump.hpp"
+#include "recording/message_reader.hpp"
 #include "recording/recording_index.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/progress_bar.hpp"
@@ -171,7 +171,7 @@ programme of_dump(std::shared_ptr<const mapped_file> file, const simulate_settin
 
 programme of_capture(std::shared_ptr<const mapped_file> file, const stream_settings& stream) {
   auto index = capture_index(stream.name, stream.protocol, stream.options, file);
-  auto reader = std::make_shared<capture_reader>(std::move(file));
+  const std::shared_ptr<message_reader> reader = read_messages(std::move(file));
   return {[reader] { return reader->next(); }, index.streams.front().events.size()};
 }
 
@@ -179,7 +179,7 @@ programme programme_of(const stream_settings& stream, const simulate_settings& s
                        const std::shared_ptr<fault_report>& report) {
   if (s.recording.empty()) return generated(stream, s, all, report);
   auto file = mapped_file::open(s.recording);
-  return is_capture(file->bytes()) ? of_capture(std::move(file), stream) : of_dump(std::move(file), s);
+  return holds_messages(file->bytes()) ? of_capture(std::move(file), stream) : of_dump(std::move(file), s);
 }
 
 std::unique_ptr<instrument> sender_of(const stream_settings& stream, const simulate_settings& s,

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "recording/capture.hpp"
+#include "recording/message_reader.hpp"
 #include "source/played_source.hpp"
 
 namespace dtranspose {
@@ -17,31 +17,33 @@ class capture_source final : public played_source {
   capture_source(std::shared_ptr<const mapped_file> file, std::unique_ptr<protocol> format,
                  play_options options)
       : played_source(file->path().string(), std::move(options.pace)),
-        reader_(std::move(file), format->type_tag()), format_(std::move(format)) {}
+        reader_(read_messages(std::move(file), format->type_tag())), format_(std::move(format)) {}
 
   ~capture_source() override { disarm(); }
 
  private:
   std::string play(const std::stop_token& stop, batch_filler& batches) override {
-    reader_.rewind();
+    reader_->rewind();
     format_->reset();
     std::uint64_t entry = 0; // its place among all: about the number of its event
     std::vector<stream_packet> packets;
     while (!stop.stop_requested()) {
-      auto message = reader_.next();
-      if (!message || !batches.wait_until_due(entry) || !batches.make_room(message->bytes())) break;
+      auto message = reader_->next();
+      if (!message || !batches.wait_until_due(entry, reader_->time()) || !batches.make_room(message->bytes()))
+        break;
       packets.clear();
+      if (reader_->interrupted()) format_->interrupted(packets);
       format_->read(std::move(*message), packets);
       for (auto& packet : packets) {
         bool counts = !packet.fault || packet.numbered;
-        if (counts && !batches.wait_until_due(entry++)) return {};
+        if (counts && !batches.wait_until_due(entry++, reader_->time())) return {};
         batches.packets().push_back(std::move(packet));
       }
     }
-    return reader_.cut_off();
+    return reader_->cut_off();
   }
 
-  capture_reader reader_;
+  std::unique_ptr<message_reader> reader_;
   std::unique_ptr<protocol> format_;
 };
 

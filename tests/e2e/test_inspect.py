@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cluster import Process
-from files import events_of_dump, write_dump
+from files import assert_same_content, events_of_dump, write_dump
 
 # [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]] as uint16: 8 elements bit-shuffled in one block, 2 behind it as they are.
 PACKED = bytes.fromhex("0000000000000014 00002000 00000012 f001 55667880 000000000000000000000000 09000a00")
@@ -105,3 +105,52 @@ def test_a_stream_that_cannot_be_taken_out(packed_dump, recording, tmp_path):
                   tmp_path / "out.h5", status=1)
     assert "entries of type contrast carry no images" in log
     assert not (tmp_path / "out.h5").exists()
+
+
+def scan_recorded_as_received(cluster, frames=50):
+    """A live scan whose streams are recorded as they are received; returns the files by stream."""
+    cluster.configure(streams=("det",), analysis="roi", workers=2, output="live.h5",
+                      simulate=[{"stream": "det", "frames": frames, "rate": "500Hz"}],
+                      sections={"recording": {"directory": str(cluster.folder / "wire"), "as": "wire"}})
+    cluster.start_all()
+    assert cluster.simulate().wait() == 0
+    (file,) = (cluster.folder / "wire").iterdir()
+    assert file.name.startswith("det-wire-")
+    return file
+
+
+def test_a_wire_recording_of_a_scan(cluster, tmp_path):
+    """It is written during the scan, described by itself, and replays to the same results at any speed."""
+    file = scan_recorded_as_received(cluster)
+    found = inspect(tmp_path, file)
+    assert (found["form"], found["stream"], found["protocol"], found["entries"]) == ("wire", "det", "stins", 52)
+    assert found["messages"] == 52 and found["torn"] is None
+    assert found["verdicts"] == {"ok": 52}
+    assert 0 < found["seconds"] < 20
+    for options in ([], ["--speed", 2], ["--workers", 5]):
+        process = Process("replay", tmp_path, "replay", file, "--json", "--analysis", "roi", "--output",
+                          tmp_path / "again.h5", *options)
+        assert process.wait() == 0, process.report()
+        assert process.summary["folded"] == 50
+        assert_same_content(tmp_path / "again.h5", tmp_path / "live.h5")
+    assert process.summary["events"] == 52
+    extracted = inspect(tmp_path, file, "--extract", "det", tmp_path / "det.h5")["extracted"]
+    assert extracted["shape"] == [50, 64, 64]
+
+
+def test_a_torn_wire_recording(cluster, tmp_path):
+    file = scan_recorded_as_received(cluster)
+    torn = tmp_path / "torn.dtwire"
+    content = file.read_bytes()
+    torn.write_bytes(content[:len(content) // 2])
+    found = inspect(tmp_path, torn)
+    messages = found["torn"]["messages"]
+    assert 10 < messages < 40 and found["messages"] == messages
+    assert "torn.dtwire" in found["warnings"][0]
+
+    damaged = bytearray(content)
+    damaged[len(content) // 2] ^= 1
+    torn.write_bytes(damaged)
+    found = inspect(tmp_path, torn)
+    assert found["messages"] == 51 and found["verdicts"]["gap"] == 1
+    assert "does not have its checksum" in found["warnings"][0]
