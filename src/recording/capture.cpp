@@ -5,6 +5,7 @@
 
 #include "protocol/cbor_tokens.hpp"
 #include "recording/dump.hpp"
+#include "recording/hdf5_reader.hpp"
 #include "recording/parts.hpp"
 
 namespace dtranspose {
@@ -14,6 +15,7 @@ namespace {
 std::string_view other_form(std::span<const std::byte> bytes) {
   if (is_dump(bytes)) return "a dump of an ingester";
   if (is_pickle(bytes)) return "a pickle, which is a program rather than data and is not read";
+  if (is_hdf5(bytes)) return "an HDF5 file";
   return "of an unknown form";
 }
 
@@ -26,7 +28,7 @@ bool is_pickle(std::span<const std::byte> bytes) {
 }
 
 bool is_capture(std::span<const std::byte> bytes) {
-  if (bytes.empty() || is_dump(bytes) || is_pickle(bytes)) return false;
+  if (bytes.empty() || is_dump(bytes) || is_pickle(bytes) || is_hdf5(bytes)) return false;
   auto first = std::to_integer<int>(bytes[0]);
   return (first >= 0x80 && first <= 0x9b) || first == 0x9f;
 }

@@ -8,6 +8,7 @@
 #include "model/utc_time.hpp"
 #include "protocol/cbor_tokens.hpp"
 #include "recording/capture.hpp"
+#include "recording/hdf5_reader.hpp"
 #include "recording/parts.hpp"
 
 namespace dtranspose {
@@ -102,6 +103,7 @@ std::string_view other_form(std::span<const std::byte> bytes) {
     return "a raw capture of messages, which has no event numbers: say which protocol it holds";
   if (is_pickle(bytes) || bytes[0] == std::byte{'('})
     return "a pickle, which is a program rather than data and is not read";
+  if (is_hdf5(bytes)) return "an HDF5 file: replay takes its images with --stream NAME=stins --dataset PATH";
   return "of an unknown form";
 }
 

@@ -36,6 +36,7 @@ int run_roles(const role_command& command);
 struct replay_command {
   std::vector<std::string> files;
   std::vector<std::string> streams; ///< of the raw captures among `files`, in their order: see capture_choice
+  std::string data_set = "/entry/data"; ///< with the images, of HDF5 files among `files`
   std::string map; ///< file with the body of POST /api/v1/sequence; empty: one constraint per event
   bool wrap = true;
   std::uint32_t workers = 0;             ///< 0: one per processor

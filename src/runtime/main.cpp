@@ -44,15 +44,18 @@ void add_roles(CLI::App& app, role_command& c) {
 
 CLI::App* add_replay(CLI::App& app, replay_command& c) {
   auto sub = app.add_subcommand("replay", "run recorded streams through the whole pipeline, in one process");
-  sub->add_option("files", c.files,
-                  "recordings: dumps of ingesters, raw captures of messages; both may be in gzip")
+  sub->add_option(
+         "files", c.files,
+         "recordings: dumps of ingesters, wire recordings, raw captures of messages, each perhaps in gzip; "
+         "HDF5 files with images")
       ->required()
       ->check(CLI::ExistingFile);
   sub->add_option(
          "--stream", c.streams,
-         "NAME=PROTOCOL or NAME=PROTOCOL,OPTION=VALUE,...: what a raw capture holds; once for each, in "
-         "their order")
+         "NAME=PROTOCOL or NAME=PROTOCOL,OPTION=VALUE,...: what a raw capture holds, NAME=stins for an HDF5 "
+         "file; once for each, in their order")
       ->allow_extra_args(false);
+  sub->add_option("--dataset", c.data_set, "of HDF5 files: where their images are")->capture_default_str();
   sub->add_option("--map", c.map, "trigger map to replay with, as posted to /api/v1/sequence")
       ->check(CLI::ExistingFile);
   sub->add_flag("!--no-wrap", c.wrap, "with --map: the map has its own start and end events");

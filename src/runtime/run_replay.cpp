@@ -14,6 +14,7 @@
 #include "actors/messages.hpp"
 #include "recording/capture.hpp"
 #include "recording/capture_index.hpp"
+#include "recording/hdf5_reader.hpp"
 #include "recording/recording_index.hpp"
 #include "recording/replay_choice.hpp"
 #include "recording/replay_map.hpp"
@@ -48,17 +49,23 @@ constexpr const char* fate_names[] = {"folded", "empty", "discarded", "failed", 
 struct captured_stream {
   std::shared_ptr<const mapped_file> file;
   capture_choice choice;
+  std::string data_set = {}; ///< of an HDF5 file; empty: it is none
+
+  std::unique_ptr<message_reader> messages(std::string_view type) const {
+    if (data_set.empty()) return read_messages(file, type);
+    return std::make_unique<hdf5_reader>(file, data_set);
+  }
 };
 
 /// The files of a replay by their form.
 struct recordings {
   mapped_files dumps;
-  std::vector<captured_stream> captures; ///< raw ones, and wire recordings
+  std::vector<captured_stream> captures; ///< raw ones, wire recordings and images in HDF5 files
 };
 
 recordings open_recordings(const replay_command& command) {
   recordings all;
-  std::size_t raw_captures = 0;
+  std::size_t without_name = 0;
   auto choice = command.streams.begin();
   for (auto& name : command.files) {
     auto file = mapped_file::open(name);
@@ -67,29 +74,39 @@ recordings open_recordings(const replay_command& command) {
       all.captures.push_back({std::move(file), std::move(choice_of_file)});
       continue;
     }
-    if (!is_capture(file->bytes())) {
+    bool has_images = is_hdf5(file->bytes());
+    if (!has_images && !is_capture(file->bytes())) {
       all.dumps.push_back(std::move(file));
       continue;
     }
-    ++raw_captures;
+    ++without_name;
     if (choice == command.streams.end())
       throw std::runtime_error(
-          fmt::format("{} is a raw capture: say which protocol it holds with {}", name, how_to_choose()));
-    all.captures.push_back({std::move(file), parse_capture_choice(*choice++)});
+          has_images
+              ? fmt::format("{} is an HDF5 file: say which stream its images are with --stream NAME=stins",
+                            name)
+              : fmt::format("{} is a raw capture: say which protocol it holds with {}", name,
+                            how_to_choose()));
+    all.captures.push_back(
+        {std::move(file), parse_capture_choice(*choice++), has_images ? command.data_set : ""});
+    if (has_images && all.captures.back().choice.protocol != "stins")
+      throw std::runtime_error(fmt::format("--stream {}: the images of an HDF5 file are sent as stins",
+                                           all.captures.back().choice.text));
   }
   if (choice != command.streams.end())
     throw std::runtime_error(fmt::format(
-        "--stream {}: there is no raw capture for it: {} of the files are raw captures, the others "
+        "--stream {}: there is no file for it: {} of the files are raw captures or HDF5 files, the others "
         "know their streams",
-        *choice, raw_captures));
+        *choice, without_name));
   return all;
 }
 
 recording_index index_of(const recordings& all) {
   std::vector<recording_index> parts;
   parts.push_back(index_of(all.dumps));
-  for (auto& [file, choice] : all.captures)
-    parts.push_back(capture_index(choice.name, choice.protocol, choice.options, file));
+  for (auto& [file, choice, data_set] : all.captures)
+    parts.push_back(data_set.empty() ? capture_index(choice.name, choice.protocol, choice.options, file)
+                                     : hdf5_index(choice.name, hdf5_reader(file, data_set)));
   return joined(std::move(parts));
 }
 
@@ -196,10 +213,16 @@ configuration settings_of(const replay_command& c, const recordings& all, const 
   return settings;
 }
 
+std::unique_ptr<source> source_of(const captured_stream& captured, const stream_settings& stream,
+                                  const play_options& how) {
+  auto format = make_protocol(stream.protocol, stream.options);
+  auto messages = captured.messages(format->type_tag());
+  return make_capture_source(std::move(messages), std::move(format), how);
+}
+
 std::unique_ptr<source> source_of(const recordings& all, const stream_settings& stream,
                                   const play_options& how) {
-  if (auto capture = find_capture(all, stream.name))
-    return make_capture_source(capture->file, make_protocol(stream.protocol, stream.options), how);
+  if (auto capture = find_capture(all, stream.name)) return source_of(*capture, stream, how);
   return make_recording_source(all.dumps, stream.name, how);
 }
 

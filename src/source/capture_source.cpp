@@ -14,10 +14,10 @@ namespace {
 
 class capture_source final : public played_source {
  public:
-  capture_source(std::shared_ptr<const mapped_file> file, std::unique_ptr<protocol> format,
+  capture_source(std::unique_ptr<message_reader> messages, std::unique_ptr<protocol> format,
                  play_options options)
-      : played_source(file->path().string(), std::move(options.pace)),
-        reader_(read_messages(std::move(file), format->type_tag())), format_(std::move(format)) {}
+      : played_source(messages->file().path().string(), std::move(options.pace)),
+        reader_(std::move(messages)), format_(std::move(format)) {}
 
   ~capture_source() override { disarm(); }
 
@@ -51,7 +51,13 @@ class capture_source final : public played_source {
 
 std::unique_ptr<source> make_capture_source(std::shared_ptr<const mapped_file> file,
                                             std::unique_ptr<protocol> format, play_options options) {
-  return std::make_unique<capture_source>(std::move(file), std::move(format), std::move(options));
+  auto messages = read_messages(std::move(file), format->type_tag());
+  return make_capture_source(std::move(messages), std::move(format), std::move(options));
+}
+
+std::unique_ptr<source> make_capture_source(std::unique_ptr<message_reader> messages,
+                                            std::unique_ptr<protocol> format, play_options options) {
+  return std::make_unique<capture_source>(std::move(messages), std::move(format), std::move(options));
 }
 
 } // namespace dtranspose

@@ -5,6 +5,7 @@
 
 #include "protocol/protocol.hpp"
 #include "recording/mapped_file.hpp"
+#include "recording/message_reader.hpp"
 #include "source/played_source.hpp"
 
 namespace dtranspose {
@@ -21,6 +22,10 @@ namespace dtranspose {
 /// std::runtime_error, naming the file, when it holds no messages. Its methods may be called from any thread
 /// but that of the sink.
 std::unique_ptr<source> make_capture_source(std::shared_ptr<const mapped_file> file,
+                                            std::unique_ptr<protocol> format, play_options options = {});
+
+/// The same of what `messages` reads.
+std::unique_ptr<source> make_capture_source(std::unique_ptr<message_reader> messages,
                                             std::unique_ptr<protocol> format, play_options options = {});
 
 } // namespace dtranspose

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 
+import h5py
 import numpy as np
 import pytest
 
@@ -321,3 +322,76 @@ def test_step_by_step_by_keys(xrd, tmp_path):
         replay.child.kill()
         os.close(terminal)
         os.close(master)
+
+
+# [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]] as uint16: 8 elements bit-shuffled in one block, 2 behind it as they are.
+PACKED = bytes.fromhex("0000000000000014 00002000 00000012 f001 55667880 000000000000000000000000 09000a00")
+PIXELS = np.arange(1, 11, dtype="uint16").reshape(2, 5)
+
+
+def packed_data(file, images):
+    """A data set whose chunks are compressed by bitshuffle/LZ4, without the library's help."""
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_chunk((1, 2, 5))
+    version_and_size = () if h5py.h5z.filter_avail(32008) else (0, 3, 2)
+    settings.set_filter(32008, h5py.h5z.FLAG_OPTIONAL, (*version_and_size, 0, 2))
+    space = h5py.h5s.create_simple((images, 2, 5))
+    data = h5py.h5d.create(file["entry"].id, b"packed", h5py.h5t.STD_U16LE, space, settings)
+    for n in range(images - 1):
+        data.write_direct_chunk((n, 0, 0), PACKED)
+    data.write_direct_chunk((images - 1, 0, 0), (PIXELS * 2).tobytes(), 1)  # one that was not compressed
+
+
+@pytest.fixture
+def hdf5_file(tmp_path):
+    rng = np.random.default_rng(1)
+    path = tmp_path / "images.h5"
+    with h5py.File(path, "w") as file:
+        entry = file.create_group("entry")
+        entry["data"] = rng.integers(0, 1000, (20, 8, 6), "uint16")
+        entry.create_dataset("single", data=rng.random((7, 4, 4)), chunks=(1, 4, 4))
+        entry.create_dataset("zipped", data=rng.integers(0, 9, (9, 4, 4), "int32"), chunks=(3, 4, 4),
+                             compression="gzip")
+        entry.create_dataset("big", data=rng.integers(0, 9, (3, 4, 4)).astype(">u4"), chunks=(1, 4, 4))
+        entry["flat"] = np.arange(5)
+        packed_data(file, 4)
+    return path
+
+
+@pytest.mark.parametrize("name", ["data", "single", "zipped", "big"])
+def test_images_of_an_hdf5_file(hdf5_file, tmp_path, name):
+    with h5py.File(hdf5_file) as file:
+        images = file[f"entry/{name}"][()]
+    options = [] if name == "data" else ["--dataset", f"/entry/{name}"]
+    for workers in (1, 3):
+        summary = replay(tmp_path, hdf5_file, "--stream", "cam=stins", *options, "--analysis", "roi", "--workers",
+                         workers)
+        assert_summary_adds_up(summary, len(images) + 2)
+        assert (summary["folded"], summary["empty"]) == (len(images), 2)
+        np.testing.assert_allclose(results(summary["output"])["mean"][1:-1], images.mean(axis=(1, 2)), rtol=1e-15)
+
+
+def test_compressed_chunks_are_passed_on_as_they_are(hdf5_file, tmp_path):
+    summary = replay(tmp_path, hdf5_file, "--stream", "cam=stins", "--dataset", "/entry/packed", "--analysis",
+                     "roi", "--record", tmp_path / "rec")
+    np.testing.assert_array_equal(results(summary["output"])["mean"][1:-1], [5.5, 5.5, 5.5, 11])
+    (file,) = (tmp_path / "rec").iterdir()
+    parts = [streams["cam"][1] for _, streams in events_of_dump(file)]
+    assert json.loads(parts[0][0])["htype"] == "header"
+    assert json.loads(parts[-1][0])["htype"] == "series_end"
+    headers = [json.loads(p[0]) for p in parts[1:-1]]
+    assert [h["compression"] for h in headers] == ["bslz4", "bslz4", "bslz4", "none"]
+    assert [h["frame"] for h in headers] == [0, 1, 2, 3]
+    assert headers[0]["shape"] == [2, 5] and headers[0]["type"] == "uint16"
+    assert parts[1][1] == PACKED
+
+
+@pytest.mark.parametrize("options, complaint", [
+    ([], "say which stream its images are with --stream NAME=stins"),
+    (["--stream", "c=eiger_v1"], "the images of an HDF5 file are sent as stins"),
+    (["--stream", "c=stins", "--dataset", "/entry/none"], "/entry/none: there is no such data set"),
+    (["--stream", "c=stins", "--dataset", "/entry/flat"], "/entry/flat: holds no images"),
+    (["--stream", "c=stins", "--speed", 1], "images.h5, an HDF5 file, has no times"),
+])
+def test_an_hdf5_file_that_cannot_be_replayed_like_that(hdf5_file, tmp_path, options, complaint):
+    assert complaint in refusal(tmp_path, hdf5_file, *options)
