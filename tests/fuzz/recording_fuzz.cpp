@@ -42,7 +42,7 @@ void read_dump(const recorded& file) {
   }
 }
 
-void read_messages(const recorded& file) {
+void read_captured(const recorded& file) {
   capture_reader reader(file, stins_type_tag);
   std::uint64_t messages = 0;
   while (auto message = reader.next()) {
@@ -69,7 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto dump = is_dump(file->bytes()), capture = is_capture(file->bytes());
   if (dump && capture) __builtin_trap();
   if (dump) read_dump(file);
-  if (capture) read_messages(file);
+  if (capture) read_captured(file);
   return 0;
 }
 
