@@ -273,7 +273,8 @@ class recorded_protocol final : public protocol {
   }
 
   void interrupted(std::vector<stream_packet>& packets) override {
-    write([&] { writer_->append_interruption(clock_()); });
+    // Before the first message of a scan nothing can be missing.
+    if (writer_) write([&] { writer_->append_interruption(clock_()); });
     format_->interrupted(packets);
   }
 

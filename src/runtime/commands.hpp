@@ -45,11 +45,16 @@ struct replay_command {
   std::uint32_t loop = 1;                ///< scans in a row
   bool step = false;                     ///< an event at a time, on request
   std::string record;                    ///< folder where the streams are recorded again; empty: they are not
+  std::string controller;                ///< URL of a running system to send to; empty: all in this process
+  std::string config;                    ///< of that system
+  std::string token_file, authority;     ///< as for `simulate_command`
   std::string params_file;               ///< parameters of the analysis; those of `choice` win
   analysis_choice choice;
   bool json = false;
 };
 int run_replay(const replay_command& command);
+/// With a controller.
+int run_sent_replay(const replay_command& command);
 
 struct simulate_command {
   std::string config;

@@ -71,6 +71,15 @@ CLI::App* add_replay(CLI::App& app, replay_command& c) {
   sub->add_flag("--step", c.step,
                 "one event for each key on a terminal (c: the rest), or for each line of standard input");
   sub->add_option("--record", c.record, "folder where the ingesters record the streams again");
+  sub->add_option("--controller", c.controller,
+                  "URL of a running system: the streams are sent to it as their instruments would");
+  sub->add_option("--config", c.config, "with --controller: configuration of that system")
+      ->check(CLI::ExistingFile);
+  sub->add_option("--token-file", c.token_file, "with --controller: file with the token that it asks for")
+      ->check(CLI::ExistingFile);
+  sub->add_option("--authority", c.authority,
+                  "with --controller: certificates of those who may sign that of the controller, PEM")
+      ->check(CLI::ExistingFile);
   sub->add_option("--params", c.params_file,
                   "file with parameters, [{\"name\": ..., \"data\": ...}, ...]; --param wins over it")
       ->check(CLI::ExistingFile);

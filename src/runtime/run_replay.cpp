@@ -5,26 +5,20 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <thread>
 
 #include "actors/messages.hpp"
-#include "recording/capture.hpp"
-#include "recording/capture_index.hpp"
-#include "recording/hdf5_reader.hpp"
 #include "recording/recording_index.hpp"
 #include "recording/replay_choice.hpp"
 #include "recording/replay_map.hpp"
-#include "recording/wire_recording.hpp"
-#include "runtime/capture_choice.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/inquiry.hpp"
 #include "runtime/node.hpp"
 #include "runtime/parameter_file.hpp"
 #include "runtime/progress_bar.hpp"
+#include "runtime/replayed_files.hpp"
 #include "runtime/signals.hpp"
 #include "runtime/step_keys.hpp"
 #include "source/capture_source.hpp"
@@ -35,7 +29,6 @@ namespace dtranspose {
 namespace {
 
 using nlohmann::ordered_json;
-using mapped_files = std::vector<std::shared_ptr<const mapped_file>>;
 
 /// A recording does not wait: what has not come after this long is not in it.
 constexpr auto longest_silence = std::chrono::seconds(5);
@@ -45,81 +38,6 @@ constexpr auto longest_step = std::chrono::hours(24);
 constexpr auto longest_event = std::chrono::seconds(60);
 
 constexpr const char* fate_names[] = {"folded", "empty", "discarded", "failed", "incomplete", "lost"};
-
-struct captured_stream {
-  std::shared_ptr<const mapped_file> file;
-  capture_choice choice;
-  std::string data_set = {}; ///< of an HDF5 file; empty: it is none
-
-  std::unique_ptr<message_reader> messages(std::string_view type) const {
-    if (data_set.empty()) return read_messages(file, type);
-    return std::make_unique<hdf5_reader>(file, data_set);
-  }
-};
-
-/// The files of a replay by their form.
-struct recordings {
-  mapped_files dumps;
-  std::vector<captured_stream> captures; ///< raw ones, wire recordings and images in HDF5 files
-};
-
-recordings open_recordings(const replay_command& command) {
-  recordings all;
-  std::size_t without_name = 0;
-  auto choice = command.streams.begin();
-  for (auto& name : command.files) {
-    auto file = mapped_file::open(name);
-    if (is_wire_recording(file->bytes())) {
-      auto choice_of_file = choice_in(wire_reader(file).description());
-      all.captures.push_back({std::move(file), std::move(choice_of_file)});
-      continue;
-    }
-    bool has_images = is_hdf5(file->bytes());
-    if (!has_images && !is_capture(file->bytes())) {
-      all.dumps.push_back(std::move(file));
-      continue;
-    }
-    ++without_name;
-    if (choice == command.streams.end())
-      throw std::runtime_error(
-          has_images
-              ? fmt::format("{} is an HDF5 file: say which stream its images are with --stream NAME=stins",
-                            name)
-              : fmt::format("{} is a raw capture: say which protocol it holds with {}", name,
-                            how_to_choose()));
-    all.captures.push_back(
-        {std::move(file), parse_capture_choice(*choice++), has_images ? command.data_set : ""});
-    if (has_images && all.captures.back().choice.protocol != "stins")
-      throw std::runtime_error(fmt::format("--stream {}: the images of an HDF5 file are sent as stins",
-                                           all.captures.back().choice.text));
-  }
-  if (choice != command.streams.end())
-    throw std::runtime_error(fmt::format(
-        "--stream {}: there is no file for it: {} of the files are raw captures or HDF5 files, the others "
-        "know their streams",
-        *choice, without_name));
-  return all;
-}
-
-recording_index index_of(const recordings& all) {
-  std::vector<recording_index> parts;
-  parts.push_back(index_of(all.dumps));
-  for (auto& [file, choice, data_set] : all.captures)
-    parts.push_back(data_set.empty() ? capture_index(choice.name, choice.protocol, choice.options, file)
-                                     : hdf5_index(choice.name, hdf5_reader(file, data_set)));
-  return joined(std::move(parts));
-}
-
-std::string text_of_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-const captured_stream* find_capture(const recordings& all, const std::string& stream) {
-  for (auto& capture : all.captures)
-    if (capture.choice.name == stream) return &capture;
-  return nullptr;
-}
 
 /// What of the recordings is played, and when.
 struct programme {
@@ -354,6 +272,7 @@ void print_json(const ordered_json& summary) {
 } // namespace
 
 int run_replay(const replay_command& command) {
+  if (!command.controller.empty()) return run_sent_replay(command);
   auto all = open_recordings(command);
   auto what = programme_of(command, all);
   hold_signals();

@@ -146,7 +146,8 @@ def timed(tmp_path):
         if n % 2 == 0:
             streams["b"] = image(n // 2 - 1, 1000 + n)
         events.append((n, streams, 1e9 + n / 100))
-    events.append((41, {n: ("STINS", [stins("series_end", msg_number=41)]) for n in ("a", "b")}, 1e9 + 0.41))
+    ends = {name: ("STINS", [stins("series_end", msg_number=n)]) for name, n in (("a", 41), ("b", 21))}
+    events.append((41, ends, 1e9 + 0.41))
     return write_dump(tmp_path / "timed.cbors", events)
 
 
@@ -395,3 +396,57 @@ def test_compressed_chunks_are_passed_on_as_they_are(hdf5_file, tmp_path):
 ])
 def test_an_hdf5_file_that_cannot_be_replayed_like_that(hdf5_file, tmp_path, options, complaint):
     assert complaint in refusal(tmp_path, hdf5_file, *options)
+
+
+def send(cluster, *options):
+    """A replay to the running cluster."""
+    return cluster.run(cluster.next_name("replay"), "replay", "--controller", cluster.controller_url, "--config",
+                       cluster.config, "--json", *options)
+
+
+def test_a_replay_to_a_running_system(cluster, timed, tmp_path):
+    """Real instruments send it through real sockets; the results are those of a replay in one process."""
+    cluster.configure(streams=("a", "b"), analysis="roi", parameters={"stream": "a"}, output="live.h5")
+    cluster.start_parts()
+    process = send(cluster, timed)
+    assert process.wait() == 0, process.report()
+    summary = process.summary
+    assert (summary["state"], summary["events"]) == ("finished", 42)
+    assert summary["fates"]["folded"] == 40
+    assert {s["stream"]: s["messages"] for s in summary["streams"]} == {"a": 42, "b": 22}
+    replay(tmp_path, timed, *ROI_OF_A)
+    assert_same_content(tmp_path / "out.h5", tmp_path / "live.h5")
+
+
+def test_images_of_an_hdf5_file_and_times_to_a_running_system(cluster, timed, hdf5_file, tmp_path):
+    cluster.configure(streams=("a", "b", "cam"), analysis="roi", parameters={"stream": "cam"}, output="{scan}.h5")
+    cluster.start_all()
+    process = send(cluster, hdf5_file, "--stream", "cam=stins", "--dataset", "/entry/packed")
+    assert process.wait() == 0, process.report()
+    np.testing.assert_array_equal(results(process.summary["output"])["mean"][1:-1], [5.5, 5.5, 5.5, 11])
+    process = send(cluster, timed, "--speed", 1)
+    assert process.wait() == 0, process.report()
+    assert process.summary["seconds"] >= 0.35
+
+
+@pytest.mark.parametrize("options, complaint", [
+    (["--output", "x.h5"], "--output: is not for a replay to a running system"),
+    (["--from", 3], "--from, --to: is not for a replay to a running system"),
+])
+def test_options_of_a_replay_in_one_process(cluster, timed, options, complaint):
+    cluster.configure(streams=("a", "b"))
+    process = send(cluster, timed, *options)
+    assert process.wait() == 1
+    assert complaint in process.log
+
+
+def test_a_recording_that_does_not_fit_the_running_system(cluster, timed, tmp_path):
+    cluster.configure(streams=("a",))
+    process = send(cluster, timed)
+    assert process.wait() == 1
+    assert "stream 'b' is not in" in process.log and "which has a" in process.log
+    # Without event 5 nobody could tell where the numbers behind it belong.
+    torn = write_dump(tmp_path / "gap.cbors", [(e, {"a": s["a"]}, None) for e, s in events_of_dump(timed) if e != 5])
+    process = send(cluster, torn)
+    assert process.wait() == 1
+    assert "stream 'a': of its 42 entries 41 are recorded" in process.log

@@ -264,6 +264,27 @@ TEST_F(recorded_stins, is_read_as_ever_and_written) {
   EXPECT_NEAR(contents.longest_pause, 0.001, 1e-9);
 }
 
+TEST_F(recorded_stins, begins_no_file_without_a_message) {
+  auto format = recorded(path_);
+  std::vector<stream_packet> packets;
+  format->reset();
+  format->interrupted(packets);
+  EXPECT_FALSE(std::filesystem::exists(path_));
+  auto sent = series();
+  format->read(sent[0], packets);
+  format->interrupted(packets);
+  format->read(sent[1], packets);
+  format->reset();
+  format->interrupted(packets);
+  auto in = reader();
+  in.next();
+  EXPECT_FALSE(in.interrupted());
+  in.next();
+  EXPECT_TRUE(in.interrupted());
+  EXPECT_FALSE(in.next());
+  EXPECT_FALSE(in.interrupted());
+}
+
 TEST_F(recorded_stins, goes_on_when_it_cannot_be_written) {
   auto format = recorded(directory_ / "nowhere" / "x");
   std::vector<stream_packet> packets;
