@@ -148,7 +148,7 @@ class zmq_outlet final : public bulk_outlet {
 
 } // namespace
 
-bulk_outlet_factory zmq_bulk_outlets(std::shared_ptr<zmq::context_t> context, bulk_limits limits) {
+bulk_outlet_factory zmq_bulk_outlets(const std::shared_ptr<zmq::context_t>& context, bulk_limits limits) {
   return [=](const bulk_address& to) -> std::unique_ptr<bulk_outlet> {
     try {
       return std::make_unique<zmq_outlet>(context, to, limits);

@@ -62,7 +62,7 @@ class bulk_outlet {
 
 /// Makes a way to an address. Throws std::runtime_error if that is none.
 using bulk_outlet_factory = std::function<std::unique_ptr<bulk_outlet>(const bulk_address&)>;
-bulk_outlet_factory zmq_bulk_outlets(std::shared_ptr<zmq::context_t> context, bulk_limits limits);
+bulk_outlet_factory zmq_bulk_outlets(const std::shared_ptr<zmq::context_t>& context, bulk_limits limits);
 
 /// Takes frames of other processes, in a thread of its own.
 class bulk_inlet {

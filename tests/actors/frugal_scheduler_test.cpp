@@ -30,9 +30,8 @@ class frugal_scheduler : public testing::Test {
   /// An actor that runs what it is sent.
   template <class F>
   caf::actor spawn(F f) {
-    return system.spawn([f](caf::event_based_actor* self) -> caf::behavior {
-      return {[=](int n) { f(self, n); }};
-    });
+    return system.spawn(
+        [f](caf::event_based_actor* self) -> caf::behavior { return {[=](int n) { f(self, n); }}; });
   }
 
   void note_thread() {
@@ -90,9 +89,7 @@ TEST_F(frugal_scheduler, leaves_what_is_slow_to_its_own_threads) {
   std::promise<std::thread::id> where;
   auto slow = system.spawn([&](caf::event_based_actor* self) -> caf::behavior {
     auto pace = std::make_shared<unknown_pace>(*self);
-    return {[&where, pace](int) {
-      pace->run([&] { where.set_value(std::this_thread::get_id()); });
-    }};
+    return {[&where, pace](int) { pace->run([&] { where.set_value(std::this_thread::get_id()); }); }};
   });
   for (int i = 0; i < 3; ++i) { // not often enough to be taken for quick
     where = {};
@@ -105,9 +102,7 @@ TEST_F(frugal_scheduler, takes_what_has_proved_quick_for_quick) {
   std::promise<std::thread::id> where;
   auto quick = system.spawn([&](caf::event_based_actor* self) -> caf::behavior {
     auto pace = std::make_shared<unknown_pace>(*self);
-    return {[&where, pace](int) {
-      pace->run([&] { where.set_value(std::this_thread::get_id()); });
-    }};
+    return {[&where, pace](int) { pace->run([&] { where.set_value(std::this_thread::get_id()); }); }};
   });
   bool here = false;
   for (auto until = std::chrono::steady_clock::now() + never; !here;) {
