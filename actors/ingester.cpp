@@ -533,8 +533,8 @@ struct ingester_state {
     // A stream that is held back by its budget is not silent.
     if (options.stall_timeout.count() > 0 && silent >= options.stall_timeout &&
         !queue->tracker().complete() && input->status().reading) {
-      auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silent).count();
-      self->send(controller, stalled{head(), options.stream, fmt::format("nothing for {} s", seconds)});
+      auto seconds = std::chrono::duration<double>(silent).count();
+      self->send(controller, stalled{head(), options.stream, fmt::format("nothing for {:.1f} s", seconds)});
       last_packet = options.around.steady();
     }
   }

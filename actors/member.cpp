@@ -259,8 +259,10 @@ struct member_state {
       bool ours = (!options.self.ingesters.empty() && (entry.works || entry.ingests)) ||
                   (!options.self.workers.empty() && entry.reduces);
       bool theirs = (entry.ingests && !options.self.workers.empty()) || (entry.works && options.self.reducer);
-      if (!(ours || theirs) || entry.life <= options.self.life || peers.contains(entry.life)) continue;
+      if (!(ours || theirs) || entry.life <= options.self.life) continue;
+      // Also of who is connected already, in whatever way: it may be lost.
       addresses[entry.life] = entry;
+      if (peers.contains(entry.life)) continue;
       if (dialling.insert(entry.life).second) dial(entry.life);
     }
     // Who is not on the roster any more is not dialled again.

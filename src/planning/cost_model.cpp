@@ -21,11 +21,14 @@ constexpr std::array<std::string_view, 6> role_names = {"ingester", "hand_over",
                                                         "worker",   "reducer",   "controller"};
 
 /// Of the table of `throughput` in benchmarks/README.md.
-constexpr cost_sample measured_ingester[] = {{2048, 1e9 / 400'571},
-                                             {32768, 1e9 / 58'482},
-                                             {131072, 1e9 / 18'987},
-                                             {524288, 1e9 / 8'060},
-                                             {2097152, 1e9 / 1'500}};
+constexpr cost_sample measured_ingester[] = {{2048, 1e9 / 462'892},
+                                             {32768, 1e9 / 68'612},
+                                             {131072, 1e9 / 33'363},
+                                             {524288, 1e9 / 10'734},
+                                             {2097152, 1e9 / 1'645}};
+/// Giving a frame to another process, and taking it there, each.
+constexpr cost_sample measured_hand_over[] = {
+    {2048, 2'500}, {32768, 22'300}, {131072, 70'000}, {524288, 219'000}, {2097152, 655'000}};
 
 double middle(std::vector<double> numbers) {
   std::sort(numbers.begin(), numbers.end());
@@ -124,17 +127,16 @@ std::string content_of(const std::filesystem::path& file) {
 } // namespace
 
 /// ingester: fit to the table of `throughput`, "worker gives nothing": everything in one process, one stream,
-/// on two cores; what the stream's threads take for it is the bound that was seen. hand_over, take_over: two
-/// processes on one machine, each message one vector of bytes, without TLS: 1.6 GB/s at 128 kB, 1.2 at 1 and
-/// 2 MB, so 0.6 to 0.8 ns per byte; both sides work at the same time, so each is given all of it. A frame of
-/// a batch adds no message; 1 us for each was estimated, not measured. worker: estimated. reducer: the
+/// on two cores; what the stream's threads take for it is the bound that was seen. hand_over, take_over: what
+/// the two cores need for a frame with a process per role (2 s / rate of `throughput --processes`), less what
+/// they need in one process (cores_of_ingester x ingester), halved. worker: estimated. reducer: the
 /// difference of the two kinds of `throughput` at 2048 bytes, 175 ns, rounded up; per byte estimated.
 /// controller: the bound that it is held to per event and stream.
 /// cores_of_ingester: `throughput` at 128 KiB took 79 us of processor time per frame, and a frame came every
 /// 57 us; at 2 KiB it was 4.3 and 4.7.
 cost_model::cost_model()
-    : ingester(fit(measured_ingester)), hand_over{1000, 0.75}, take_over{1000, 0.75}, worker{500, 0},
-      reducer{300, 1}, controller{500, 0}, cores_of_ingester(1.4) {}
+    : ingester(fit(measured_ingester)), hand_over(fit(measured_hand_over)), take_over(hand_over),
+      worker{500, 0}, reducer{300, 1}, controller{500, 0}, cores_of_ingester(1.4) {}
 
 role_cost* cost_of(cost_model& costs, std::string_view role) {
   role_cost* all[] = {&costs.ingester, &costs.hand_over, &costs.take_over,
