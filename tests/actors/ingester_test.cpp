@@ -503,7 +503,7 @@ TEST_F(ingester, says_when_its_stream_is_silent_for_too_long) {
   w.advance(300ms);
   auto m = controller.expect<stalled>();
   EXPECT_EQ(m.stream, "det");
-  EXPECT_THAT(m.since, HasSubstr("5 s"));
+  EXPECT_THAT(m.since, HasSubstr("5.0 s"));
 }
 
 TEST_F(ingester, a_stream_that_is_held_back_or_complete_is_not_silent) {

@@ -81,7 +81,7 @@ TEST(cost_model, rows_of_the_benchmark_across_processes) {
 }
 
 TEST(cost_model, built_in_costs_are_those_measured) {
-  EXPECT_NEAR(1e9 / cost_model().ingester.of(1, 131'072), 18'987, 1);
+  EXPECT_NEAR(1e9 / cost_model().ingester.of(1, 131'072), 33'363, 1);
 }
 
 TEST(cost_model, faults_name_the_row) {
