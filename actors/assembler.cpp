@@ -92,7 +92,6 @@ struct assembler_state {
     asked.reset();
     windows.assign(options.workers.size(), credit_window(options.memory / options.workers.size()));
     busy.assign(options.workers.size(), 0);
-    under_way.assign(options.workers.size(), 0);
     reported.assign(options.workers.size(), 0);
     dispatched.assign(options.workers.size(), 0);
     granted.assign(options.workers.size(), credit_window::initial);
@@ -150,7 +149,7 @@ struct assembler_state {
     if (!is_current(m.head) || m.to != options.life || m.stream.value >= setup.streams.size()) return;
     check_sequence(m);
     if (m.ticket != 0) return join(meeting.take(m));
-    for (auto& entry : m.entries) joiner->add(m.stream, entry);
+    add(m);
     pass_on();
   }
 
@@ -161,10 +160,13 @@ struct assembler_state {
   }
 
   void join(const std::optional<partial_events>& whole) {
-    if (whole)
-      for (auto& entry : whole->entries) joiner->add(whole->stream, entry);
+    if (whole) add(*whole);
     if (auto lacking = meeting.take_lacking()) begin_anew_with(*lacking, "frames");
     pass_on();
+  }
+
+  void add(const partial_events& m) {
+    for (auto& entry : m.entries) joiner->add(m.stream, entry);
   }
 
   /// A hole in the numbers of a connection means that messages were lost on the way.
@@ -197,11 +199,9 @@ struct assembler_state {
     if (i == local.end()) return;
     windows[i->second].done(m.count, m.busy, m.bytes);
     busy[i->second] += m.busy;
-    if (under_way[i->second] > 0) --under_way[i->second];
     if (is_awaited(i->second)) return_credit({i->second});
-    bool told = secluded.through().has_value();
     secluded.done(ready);
-    if (!told) tell_through();
+    tell_through();
     hand_over();
   }
 
@@ -241,7 +241,6 @@ struct assembler_state {
 
   void hand_over() {
     for (auto& piece : ready) {
-      ++under_way[piece.worker];
       auto whole = std::make_shared<const joined_batch>(std::move(piece.batch));
       self->send(options.workers[piece.worker],
                  events{setup.head.scan, setup.head.gen, options.life, std::move(whole)});
@@ -346,9 +345,8 @@ struct assembler_state {
   std::vector<credit_window> windows;
   /// Time that each worker spent in analysis code, ns.
   std::vector<std::uint64_t> busy;
-  /// Batches that each has in hand, events that the controller knows it is through with, and how many it
-  /// knows that it is ready for.
-  std::vector<std::uint64_t> under_way, reported, granted;
+  /// Events that the controller knows each is through with, and ready for.
+  std::vector<std::uint64_t> reported, granted;
   /// Events that each was given by the controller.
   std::vector<std::uint64_t> dispatched;
   /// By sender and stream.

@@ -16,7 +16,6 @@ void erase_ticket(Map& map, std::uint64_t ticket) {
 } // namespace
 
 std::optional<partial_events> bulk_meeting::take(const partial_events& m) {
-  if (m.ticket == 0) return m;
   if (retired_.contains(m.ticket)) return {};
   key which{m.ticket, m.sequence};
   auto i = pieces_.find(which);
@@ -46,20 +45,19 @@ std::optional<partial_events> bulk_meeting::take(const std::shared_ptr<const bul
   }
   auto m = std::move(i->second);
   messages_.erase(i);
-  return join(m, *piece);
+  return join(std::move(m), *piece);
 }
 
-std::optional<partial_events> bulk_meeting::join(const partial_events& m, const bulk_piece& piece) {
+std::optional<partial_events> bulk_meeting::join(partial_events m, const bulk_piece& piece) {
   std::size_t announced = 0;
   for (auto& entry : m.entries) announced += entry.carried;
   if (announced != piece.frames.size()) {
-    lacking_ = m;
     retire(m.ticket);
+    lacking_ = std::move(m);
     return {};
   }
-  auto whole = m;
   auto next = piece.frames.begin();
-  for (auto& entry : whole.entries) {
+  for (auto& entry : m.entries) {
     if (entry.carried == 0) continue;
     std::vector<frame> frames(next, next + entry.carried);
     next += std::exchange(entry.carried, 0);
@@ -67,7 +65,7 @@ std::optional<partial_events> bulk_meeting::join(const partial_events& m, const 
         stream_data(std::make_unique<borrowed_frames>(std::move(frames), piece.keep), entry.data.type());
     bytes_ += entry.data.bytes();
   }
-  return whole;
+  return m;
 }
 
 void bulk_meeting::retire(std::uint64_t ticket) {

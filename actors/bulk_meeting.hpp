@@ -14,7 +14,7 @@ namespace dtranspose {
 
 class bulk_meeting {
  public:
-  /// The message that is whole now.
+  /// The message that is whole now. One without a ticket is whole by itself, and none for here.
   std::optional<partial_events> take(const partial_events& m);
   std::optional<partial_events> take(const std::shared_ptr<const bulk_piece>& piece);
 
@@ -33,7 +33,7 @@ class bulk_meeting {
   /// Ticket and number of the message.
   using key = std::pair<std::uint64_t, std::uint64_t>;
 
-  std::optional<partial_events> join(const partial_events& m, const bulk_piece& piece);
+  std::optional<partial_events> join(partial_events m, const bulk_piece& piece);
 
   std::map<key, partial_events> messages_;
   std::map<key, std::shared_ptr<const bulk_piece>> pieces_;

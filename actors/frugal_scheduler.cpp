@@ -63,9 +63,7 @@ class frugal_scheduler final : public caf::scheduler::abstract_coordinator {
 
   // -- jobs ---------------------------------------------------------------------------------------------
 
-  void enqueue(caf::resumable* job) override { add(job); }
-
-  void add(caf::resumable* job) {
+  void enqueue(caf::resumable* job) override {
     std::unique_lock lock(mutex_);
     ready_.push_back(job);
     if (at_work_ == 0) call_one(lock);
@@ -181,7 +179,10 @@ class frugal_scheduler final : public caf::scheduler::abstract_coordinator {
 
   void mark(caf::resumable* actor, bool slow) {
     std::lock_guard lock(mutex_);
-    slow ? (void)slow_.insert(actor) : (void)slow_.erase(actor);
+    if (slow)
+      slow_.insert(actor);
+    else
+      slow_.erase(actor);
   }
 
   // -- the watch ----------------------------------------------------------------------------------------
@@ -271,7 +272,7 @@ void lend_thread(caf::actor_system& system, const std::function<void()>& send) {
   scheduler ? scheduler->lend(send) : send();
 }
 
-void actor_thread::exec_later(caf::resumable* job) { scheduler.add(job); }
+void actor_thread::exec_later(caf::resumable* job) { scheduler.enqueue(job); }
 
 blocking_section::blocking_section() : thread_(here) {
   if (thread_ && thread_->blocking++ == 0) thread_->scheduler.begin_blocking();

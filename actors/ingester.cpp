@@ -441,6 +441,7 @@ struct ingester_state {
   }
 
   void look_after_ways() {
+    bool any_lost = false;
     for (process_index p = 0; p < processes.size(); ++p) {
       auto& to = processes[p];
       if (!to.way.outlet || !to.handle) continue;
@@ -454,7 +455,9 @@ struct ingester_state {
                    now == condition::lost ? "lost the connection for frames to" : "cannot send frames to",
                    url, to.ways_in_vain >= most_ways_in_vain ? " in messages, which is slower" : "");
       begin_connection(p);
+      any_lost = true;
     }
+    if (any_lost) pass_on();
   }
 
   void take(const begin_anew& m) {
@@ -462,16 +465,16 @@ struct ingester_state {
     for (process_index p = 0; p < processes.size(); ++p)
       if (processes[p].life == m.head.from && processes[p].connection == m.connection && processes[p].handle)
         begin_connection(p);
+    pass_on();
   }
 
-  /// Everything that was sent to the process and is not forgotten goes there once more, numbered anew.
+  /// Everything that was sent to the process and is not forgotten goes there once more, numbered anew, with
+  /// the next `pass_on`.
   void begin_connection(process_index p) {
     ++processes[p].connection;
     processes[p].sequence = 0;
     processes[p].way = {};
-    if (!queue) return;
-    queue->send_again(p);
-    pass_on();
+    if (queue) queue->send_again(p);
   }
 
   message_head head() const { return {setup.head.scan, setup.head.gen, options.life}; }

@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "source/curve_keys.hpp"
 #include "source/file_descriptor.hpp"
 #include "source/tcp_address.hpp"
 
@@ -46,18 +47,6 @@ void set_common(zmq::socket_t& socket, const bulk_limits& limits) {
   socket.set(zmq::sockopt::handshake_ivl, ms(limits.timeout));
   socket.set(zmq::sockopt::connect_timeout, ms(limits.timeout));
   socket.set(zmq::sockopt::ipv6, 1);
-}
-
-struct key_pair {
-  std::string open = std::string(40, '\0'), secret = std::string(40, '\0');
-};
-
-key_pair make_keys() {
-  std::array<char, 41> open{}, secret{};
-  if (zmq_curve_keypair(open.data(), secret.data()) != 0)
-    throw std::runtime_error(
-        "libzmq was built without CURVE, which `tls` needs for frames between processes");
-  return {open.data(), secret.data()};
 }
 
 class zmq_outlet final : public bulk_outlet {
@@ -102,10 +91,10 @@ class zmq_outlet final : public bulk_outlet {
 
  private:
   void prove(const std::string& key) {
-    auto own = make_keys();
+    auto own = make_curve_pair();
     socket_.set(zmq::sockopt::curve_serverkey, key);
-    socket_.set(zmq::sockopt::curve_publickey, own.open);
-    socket_.set(zmq::sockopt::curve_secretkey, own.secret);
+    socket_.set(zmq::sockopt::curve_publickey, own.public_key);
+    socket_.set(zmq::sockopt::curve_secretkey, own.secret_key);
   }
 
   void note(std::uint16_t kind) {
@@ -165,10 +154,10 @@ class bulk_inlet::receiving {
   explicit receiving(options o) : options_(std::move(o)), socket_(context_, zmq::socket_type::pull) {
     set_common(socket_, options_.limits);
     if (options_.encrypted) {
-      auto own = make_keys();
+      auto own = make_curve_pair();
       socket_.set(zmq::sockopt::curve_server, true);
-      socket_.set(zmq::sockopt::curve_secretkey, own.secret);
-      address_.key = own.open;
+      socket_.set(zmq::sockopt::curve_secretkey, own.secret_key);
+      address_.key = own.public_key;
     }
     listen();
     thread_ = std::thread([this] { run(); });
