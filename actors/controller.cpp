@@ -28,6 +28,7 @@ constexpr std::size_t most_known_runs = 4096;
 
 caf::behavior controller_state::make_behavior() {
   set_conduct(self);
+  begin_book();
   restore();
   return {
       [this](const credit& m) { take(m); },
@@ -55,6 +56,9 @@ caf::behavior controller_state::make_behavior() {
       [this](ledger_atom) { return report_ledger(); },
       [this](config_atom) { return ensemble(); },
       [this](status_atom) { return status(); },
+      [this](parameters_atom) { return list_parameters(); },
+      [this](const get_parameter& m) { return get(m); },
+      [this](const set_parameter& m) { return set(m); },
   };
 }
 
@@ -116,8 +120,9 @@ caf::result<std::string> controller_state::start(const set_sequence& request) {
   setup.events = (*map)->events();
   setup.streams = (*map)->streams();
   setup.analysis = options.analysis;
-  setup.parameters = options.parameters;
-  setup.version = parameters_version(1);
+  setup.parameters = parameters_to_use();
+  setup.version = book.version();
+  setup.dump_prefix = book.find(std::string(dump_prefix_name)).value_or("");
   scan next(std::move(setup), *map);
   next.body = request.body;
   next.wrap = request.wrap;
@@ -289,6 +294,11 @@ void controller_state::run() {
   spdlog::info("scan {}: {} events, streams [{}], {} workers", to_string(s.setup.head.scan), s.map->events(),
                fmt::join(s.map->streams(), ", "), s.workers.size());
   open_journal();
+  note_change();
+  keep_scan_files();
+  s.reducer_version = s.setup.version;
+  for (auto& worker : s.workers) worker.version = s.setup.version;
+  tell_parameters();
   starting->deliver(to_string(s.setup.head.scan));
   starting.reset();
   self->delayed_send(self, look_interval, tick_atom::value, scan_number);
@@ -566,8 +576,12 @@ bool controller_state::is_an_answer(const caf::error& e) {
 
 /// The last step of a scan: what became of its streams, and the ledger beside its results.
 void controller_state::write_ledger() {
-  ask_streams([this, number = scan_number](value_map streams) {
+  finish_streams([this, number = scan_number](value_map streams) {
     if (!is_draining(number)) return;
+    for (auto& [stream, report] : streams)
+      if (auto trouble = report.find("recording_error"))
+        current->complaints.push_back(fmt::format("stream '{}' is not recorded whole: {}", stream,
+                                                  trouble->as_text() ? *trouble->as_text() : ""));
     current->stream_reports = std::move(streams);
     self->request(current->reducer, close_timeout, ledger_to_keep(end_state()))
         .then([this, number](const std::string&) { finish(number); },

@@ -30,6 +30,7 @@ struct controller_options {
   /// How long after its own restart it waits for those who took part: who is not back by then is gone.
   std::chrono::nanoseconds rejoin_timeout = std::chrono::seconds(10);
   std::uint32_t max_attempts = 3;          ///< workers that an event may take with it
+  std::string recording_prefix;            ///< of the files beside recordings; empty: there are none
   std::shared_ptr<journal_store> journals; ///< null: nothing is written down, and its death ends a scan
 };
 

@@ -98,6 +98,7 @@ void controller_state::restore() {
   (void)s.bindings.take_choices();
   (void)s.fates.take_ended();
   s.setup.head.from = options.life;
+  book.restore(s.setup.parameters, s.setup.version);
   restoring = true;
   restored_at = s.reducer_lost_at = s.armed_at = options.around.steady();
   for (auto& stream : s.streams) stream.lost_at = restored_at;
@@ -172,6 +173,10 @@ void controller_state::replay(record_kind kind, std::span<const std::byte> conte
     current->streams.at(stream.value).place = place;
     return;
   }
+  case record_kind::parameters: {
+    read(system, content, current->setup.version, current->setup.parameters);
+    return note_change();
+  }
   case record_kind::stopped: {
     read(system, content, current->cause);
     current->life.stop();
@@ -198,6 +203,7 @@ void controller_state::replay_scan(arm setup, std::string body, bool wrap, const
   for (auto& [place, m] : processes) enlist_process(s, m, true);
   s.life.arm();
   s.life.armed();
+  note_change();
 }
 
 void controller_state::replay_batch(dispatch_id dispatch, std::uint64_t events,

@@ -543,6 +543,10 @@ void controller_state::take_reducer(const member_info& m) {
   s.reducer_life = m.life;
   auto again = s.setup;
   again.resume = true;
+  // Workers may have results of each version: the later ones follow.
+  again.version = s.versions.front().first;
+  again.parameters = s.versions.front().second;
+  s.reducer_version = again.version;
   self->request(m.reducer, close_timeout, again)
       .then(
           [this, number = scan_number, life = m.life](const armed& a) {
@@ -569,6 +573,7 @@ void controller_state::take_reducer(const member_info& m) {
             current->reducer = nullptr;
             current->reducer_life = {};
           });
+  for (std::size_t i = 1; i < s.versions.size(); ++i) tell_reducer(s.versions[i].first, s.versions[i].second);
 }
 
 void controller_state::take_ingester(stream_index index, const member_info& m, const caf::actor& ingester) {

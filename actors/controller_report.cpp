@@ -60,6 +60,8 @@ value controller_state::ledger_of(scan_state state, const value_map& streams) co
   value_map m{{"scan", to_string(s.setup.head.scan)}, {"state", name_of(state)}, {"cause", s.cause}};
   for (auto& [key, content] : *report.as_map()) m.set(key, content);
   m.set("streams", streams);
+  m.set("parameters", s.changes);
+  if (s.changes_not_listed > 0) m.set("parameter_changes_not_listed", s.changes_not_listed);
   m.set("complaints", value_list(s.complaints.begin(), s.complaints.end()));
   m.set("output", s.output);
   return m;
@@ -67,6 +69,21 @@ value controller_state::ledger_of(scan_state state, const value_map& streams) co
 
 /// What the ingesters of the scan say of their streams, by name; who does not answer in time is left out.
 void controller_state::ask_streams(std::function<void(value_map)> done) {
+  ask_streams(status_timeout, status_atom::value, std::move(done));
+}
+
+/// The same at the end of a scan, when recordings are on the disk.
+void controller_state::finish_streams(std::function<void(value_map)> done) {
+  bool recorded = !options.recording_prefix.empty() || !current->setup.dump_prefix.empty();
+  if (recorded)
+    ask_streams(close_timeout, finish_recording{current->head()}, std::move(done));
+  else
+    ask_streams(std::move(done));
+}
+
+template <class Question>
+void controller_state::ask_streams(std::chrono::nanoseconds patience, const Question& question,
+                                   std::function<void(value_map)> done) {
   auto answers = std::make_shared<value_map>();
   auto open = std::make_shared<std::size_t>(1);
   auto one_less = [answers, open, done = std::move(done)] {
@@ -75,7 +92,7 @@ void controller_state::ask_streams(std::function<void(value_map)> done) {
   for (std::size_t i = 0; i < current->streams.size(); ++i) {
     if (!current->streams[i].ingester) continue;
     ++*open;
-    self->request(current->streams[i].ingester, status_timeout, status_atom::value)
+    self->request(current->streams[i].ingester, patience, question)
         .then(
             [answers, one_less, stream = current->setup.streams[i]](const value& v) {
               answers->set(stream, v);
@@ -115,9 +132,9 @@ value controller_state::ensemble() const {
     }
     if (m.reducer) reducer = service(m, "reducer").set("url", m.address);
   }
-  return value_map{{"ingesters", std::move(ingesters)}, {"workers", std::move(workers)},
-                   {"reducer", std::move(reducer)},     {"controller_version", options.version},
-                   {"parameters_version", value_map{}}, {"parameters_hash", value()},
+  return value_map{{"ingesters", std::move(ingesters)},  {"workers", std::move(workers)},
+                   {"reducer", std::move(reducer)},      {"controller_version", options.version},
+                   {"parameters_version", identities()}, {"parameters_hash", book.hash()},
                    {"analysis", options.analysis}};
 }
 
@@ -133,6 +150,21 @@ std::uint64_t controller_state::processed_by(const std::string& service_name) co
   return 0;
 }
 
+value_map controller_state::identities() const {
+  value_map all;
+  for (auto& [name, id] : book.identities()) all.set(name, to_string(id));
+  return all;
+}
+
+/// Has it the latest ones?
+bool controller_state::has_parameters(const std::string& service_name) const {
+  if (!current || !current->life.active()) return true;
+  if (service_name == "reducer") return current->reducer_version == book.version();
+  for (std::size_t w = 0; w < current->workers.size(); ++w)
+    if (current->setup.workers[w].name == service_name) return current->workers[w].version == book.version();
+  return true;
+}
+
 value_map controller_state::service(const member_info& m, const std::string& service_name) const {
   value scan;
   if (current && current->life.active()) scan = to_string(current->setup.head.scan);
@@ -142,7 +174,7 @@ value_map controller_state::service(const member_info& m, const std::string& ser
                    {"process", m.name},
                    {"dranspose_version", value()},
                    {"mapreduce_version", value()},
-                   {"parameters_hash", value()},
+                   {"parameters_hash", has_parameters(service_name) ? value(book.hash()) : value()},
                    {"processed_events", processed_by(service_name)},
                    {"event_rate", 0.0}};
 }

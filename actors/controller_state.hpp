@@ -1,6 +1,6 @@
 /// What the controller is made of. Only its own sources include this: `controller.cpp` (members, the life of
 /// a scan), `controller_recovery.cpp` (who is gone, who is back, who is new), `controller_journal.cpp` (its
-/// own restart) and `controller_report.cpp` (what people ask).
+/// own restart), `controller_parameters.cpp` and `controller_report.cpp` (what people ask).
 #pragma once
 
 #include <caf/binary_serializer.hpp>
@@ -8,6 +8,7 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
@@ -19,10 +20,12 @@
 #include <vector>
 
 #include "actors/controller.hpp"
+#include "actors/frugal_scheduler.hpp"
 #include "actors/messages.hpp"
 #include "model/assigner.hpp"
 #include "model/dispatch_book.hpp"
 #include "model/ledger.hpp"
+#include "model/parameter_book.hpp"
 #include "model/scan_state.hpp"
 #include "model/trigger_map.hpp"
 #include "output/journal.hpp"
@@ -41,7 +44,8 @@ struct scan {
   struct worker {
     caf::actor handle;
     std::uint64_t processed = 0;
-    std::uint64_t busy = 0; ///< ns
+    std::uint64_t busy = 0;     ///< ns
+    parameters_version version; ///< of the parameters that it has
   };
 
   /// A process with workers.
@@ -146,8 +150,14 @@ struct scan {
   bool keeping = false;             ///< and then to keep the ledger
   std::vector<finished_worker> finished;
   std::vector<std::string> complaints;
-  value_map stream_reports;                ///< what became of each, once the scan is over
-  std::int64_t armed_at = 0, ended_at = 0; ///< steady clock, ns
+  parameters_version reducer_version; ///< of the parameters that it has
+  /// Of the parameters, those that it had: the last ones, rising.
+  std::deque<std::pair<parameters_version, std::map<std::string, std::string>>> versions;
+  value_list changes; ///< of parameters, for the ledger
+  std::uint64_t changes_not_listed = 0;
+  std::map<std::string, std::string> noted_parameters; ///< as of the last of them
+  value_map stream_reports;                            ///< what became of each, once the scan is over
+  std::int64_t armed_at = 0, ended_at = 0;             ///< steady clock, ns
 };
 
 struct controller_state;
@@ -265,6 +275,21 @@ struct controller_state {
   void bury_context(stream_index stream);
   void bury_stream(stream_index stream, const std::string& cause);
 
+  // -- parameters
+  void begin_book();
+  std::map<std::string, std::string> parameters_to_use() const;
+  value list_parameters() const;
+  static value default_of(const parameter_description& p);
+  caf::result<std::string> get(const get_parameter& m) const;
+  caf::result<std::string> set(const set_parameter& m);
+  void tell_parameters();
+  void tell_reducer(parameters_version version, const std::map<std::string, std::string>& written);
+  void tell(const caf::actor& to, std::string who, parameters_version version,
+            const std::map<std::string, std::string>& written,
+            std::function<void(parameters_version)> answered);
+  void note_change();
+  void keep_scan_files();
+
   // -- its own journal
   enum class record_kind : std::uint8_t {
     scan = 1,
@@ -277,6 +302,7 @@ struct controller_state {
     let_in = 9,
     began = 10,
     unbound = 11,
+    parameters = 12,
   };
   void open_journal();
   void note_batch(std::uint64_t events);
@@ -310,9 +336,15 @@ struct controller_state {
   caf::result<value> report_ledger();
   value ledger_of(scan_state state, const value_map& streams) const;
   void ask_streams(std::function<void(value_map)> done);
+  void finish_streams(std::function<void(value_map)> done);
+  template <class Question>
+  void ask_streams(std::chrono::nanoseconds patience, const Question& question,
+                   std::function<void(value_map)> done);
   value ensemble() const;
   static std::string service_uuid(const member_info& m, const std::string& service_name);
   std::uint64_t processed_by(const std::string& service_name) const;
+  value_map identities() const;
+  bool has_parameters(const std::string& service_name) const;
   value_map service(const member_info& m, const std::string& service_name) const;
   caf::result<value> status();
   std::map<std::string, caf::actor> everybody() const;
@@ -324,6 +356,9 @@ struct controller_state {
   // -- state
   controller_actor* self;
   controller_options options;
+  parameter_book book{[] { return 0; }};
+  std::shared_ptr<const analysis> code;        ///< null: it cannot be had here
+  std::map<std::string, std::string> unusable; ///< parameters of the configuration that the book refuses
   /// Processes that are here.
   std::map<incarnation, member_info> members;
   /// The scan in hand, or the last one.

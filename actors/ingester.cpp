@@ -19,9 +19,7 @@
 #include "actors/messages.hpp"
 #include "model/error.hpp"
 #include "model/value_follower.hpp"
-#include "recording/dump.hpp"
-#include "recording/dump_writer.hpp"
-#include "recording/mapped_file.hpp"
+#include "recording/mended_dump.hpp"
 
 namespace dtranspose {
 
@@ -70,6 +68,7 @@ struct ingester_state {
         [this](const disarm& m) { end(m); },         [this](const member_info& peer) { meet(peer); },
         [this](const departed& m) { miss(m.life); }, [this](tick_atom) { look_at_time(); },
         [this](const begin_anew& m) { take(m); },    [this](const renew& m) { options.life = m.life; },
+        [this](const recorded& m) { take(m); },      [this](const finish_recording& m) { return finish(m); },
         [this](status_atom) { return status(); },
     };
   }
@@ -148,69 +147,129 @@ struct ingester_state {
 
   // -- recording ----------------------------------------------------------------------------------------
 
+  /// Empty: the scan is not recorded.
   std::filesystem::path recording_path() const {
-    return std::filesystem::path(options.recording) /
-           fmt::format("{}-ingester-{}.cbors", options.stream, to_string(setup.head.scan));
+    auto& folder = options.recording.folder;
+    if (setup.dump_prefix.empty() && folder.empty()) return {};
+    auto prefix =
+        setup.dump_prefix.empty() ? (std::filesystem::path(folder) / "").string() : setup.dump_prefix;
+    return fmt::format("{}{}-ingester-{}.cbors{}", prefix, options.stream, to_string(setup.head.scan),
+                       ending_of(options.recording.packed));
   }
 
   /// What an ingester before this one recorded of the scan is there again.
   void open_recording() {
-    writer.reset();
-    recorded.clear();
-    if (options.recording.empty()) return;
+    recorded_before.clear();
+    tape = {};
+    tape.file = recording_path();
+    if (tape.file.empty()) return;
     try {
-      std::filesystem::create_directories(options.recording);
-      if (setup.resume && std::filesystem::exists(recording_path())) read_recording();
+      if (tape.file.has_parent_path()) std::filesystem::create_directories(tape.file.parent_path());
+      if (setup.resume && std::filesystem::exists(tape.file)) read_recording();
       queue->know_events(setup.events_of_stream);
       // What is known is not written once more.
-      for (auto& [event, data] : recorded)
+      for (auto& [event, data] : recorded_before)
         if (queue->knows_events()) queue->restore(event, data);
-      if (queue->knows_events()) recorded.clear();
-      writer.emplace(recording_path());
+      if (queue->knows_events()) recorded_before.clear();
       queue->record();
+      if (!recorder) {
+        recorder =
+            spawn_recorder(self->system(), {options.stream, options.recording.packed, options.around.wall});
+        self->link_to(recorder);
+      }
+      self->send(recorder, record_to{tape.file});
     } catch (const std::exception& e) {
-      recording_trouble = e.what();
+      tape.trouble = e.what();
+      tape.file.clear();
       spdlog::error("ingester {}: not recorded: {}", options.stream, e.what());
     }
   }
 
   void read_recording() {
-    dump_reader reader(mapped_file::open(recording_path()));
-    std::size_t end = 0;
-    while (auto item = reader.next()) {
-      end = item->end_offset;
-      for (auto& stream : item->streams)
-        if (stream.name == options.stream) recorded.insert_or_assign(event_number(item->event), stream.data);
-    }
-    spdlog::info("ingester {}: took up a recording of {} events", options.stream, recorded.size());
-    // What is cut off within an item would hide what is written behind it.
-    if (!reader.cut_off().empty()) std::filesystem::resize_file(recording_path(), end);
+    for (auto& item : mend_dump(tape.file, options.recording.packed))
+      for (auto& stream : item.streams)
+        if (stream.name == options.stream)
+          recorded_before.insert_or_assign(event_number(item.event), stream.data);
+    spdlog::info("ingester {}: took up a recording of {} events", options.stream, recorded_before.size());
   }
 
   void restore_from_recording(const event_run& events) {
-    if (recorded.empty()) return;
+    if (recorded_before.empty()) return;
     for (std::uint32_t i = 0; i < events.count; ++i)
-      if (auto found = recorded.find(events.at(i)); found != recorded.end()) {
+      if (auto found = recorded_before.find(events.at(i)); found != recorded_before.end()) {
         queue->restore(found->first, found->second);
-        recorded.erase(found);
+        recorded_before.erase(found);
       }
   }
 
-  void write_recording() {
+  void hand_to_recorder() {
     auto list = queue->take_recordable();
-    if (!writer || list.empty()) return;
-    blocking_section others_go_on;
-    try {
-      for (auto& [event, data] : list) {
-        dump_stream one{options.stream, data};
-        writer->append(event.value, {&one, 1}, static_cast<double>(options.around.wall()) * 1e-9);
-      }
-      writer->flush();
-      recording_trouble.clear();
-    } catch (const std::exception& e) {
-      if (recording_trouble.empty()) spdlog::error("ingester {}: {}", options.stream, e.what());
-      recording_trouble = e.what();
+    if (tape.file.empty() || list.empty()) return;
+    recordable m;
+    for (auto& [event, data] : list) {
+      auto bytes = data.bytes();
+      auto waiting = tape.handed + m.bytes - tape.written;
+      if (options.recording.leave_gaps && waiting > 0 && waiting + bytes > options.recording.budget)
+        leave_gap(event, data);
+      else
+        m.bytes += bytes;
     }
+    tape.handed += m.bytes;
+    tape.events += list.size();
+    m.entries = std::make_shared<const std::vector<std::pair<event_number, stream_data>>>(std::move(list));
+    self->send(recorder, std::move(m));
+  }
+
+  void leave_gap(event_number event, stream_data& data) {
+    constexpr std::size_t most_gaps = 1000;
+    if (tape.gap_events++ == 0)
+      spdlog::warn("ingester {}: the recording is behind, and leaves out event {} and more", options.stream,
+                   event.value);
+    data.reset();
+    if (!tape.gaps.empty() && tape.gaps.back().end == event)
+      tape.gaps.back().end = event_number(event.value + 1);
+    else if (tape.gaps.size() < most_gaps)
+      tape.gaps.push_back({event, event_number(event.value + 1)});
+  }
+
+  void take(const recorded& m) {
+    if (m.file != tape.file) return;
+    note(m);
+    if (queue) allow();
+  }
+
+  void note(const recorded& m) {
+    tape.written = m.bytes;
+    tape.file_bytes = m.written;
+    if (!m.trouble.empty()) tape.trouble = m.trouble;
+  }
+
+  /// Bytes that the source may hand over before the recorder has to write some of what it has.
+  std::uint64_t recorder_room() const {
+    auto waiting = tape.handed - tape.written;
+    return options.recording.budget - std::min(waiting, options.recording.budget);
+  }
+
+  bool held_by_recorder() const {
+    return !tape.file.empty() && !options.recording.leave_gaps && recorder_room() == 0;
+  }
+
+  caf::result<value> finish(const finish_recording& m) {
+    if (!is_current(m.head) || tape.file.empty()) return status();
+    auto promise = self->make_response_promise<value>();
+    self->request(recorder, caf::infinite, close_recording{})
+        .then(
+            [this, promise](const recorded& done) mutable {
+              note(done);
+              promise.deliver(status());
+            },
+            [promise](const caf::error& e) mutable { promise.deliver(e); });
+    return promise;
+  }
+
+  void end_recording() {
+    if (recorder && !tape.file.empty()) self->send(recorder, record_to{});
+    recorded_before.clear();
   }
 
   void arm_source() {
@@ -346,8 +405,7 @@ struct ingester_state {
     last_scan = {};
     add_queue(last_scan);
     queue.reset();
-    writer.reset();
-    recorded.clear();
+    end_recording();
     values.reset();
     leads = false;
     for (auto& process : processes) process.way = {};
@@ -365,7 +423,7 @@ struct ingester_state {
     if (!queue) return;
     lead();
     tell_place();
-    write_recording();
+    hand_to_recorder();
     for (auto process : queue->ready_processes()) {
       auto& entries = queue->outgoing(process);
       send_in_pieces(process, entries);
@@ -483,7 +541,12 @@ struct ingester_state {
     if (halted || follows()) return;
     // The one packet beyond: counted, so that saying it again does not let another one pass.
     auto beyond = queue->may_exceed() ? queue->handed_over() + 1 : 0;
-    input->allow(queue->allowance(), beyond);
+    auto allowed = queue->allowance();
+    if (!tape.file.empty() && !options.recording.leave_gaps && tape.handed > tape.written) {
+      allowed = std::min(allowed, queue->handed_over() + recorder_room());
+      beyond = 0;
+    }
+    input->allow(allowed, beyond);
   }
 
   // -- peers and time -----------------------------------------------------------------------------------
@@ -568,7 +631,8 @@ struct ingester_state {
                 {"packets_per_second", packet_rate},
                 {"bytes_per_second", byte_rate}};
     if (!in.error.empty()) m.set("error", in.error);
-    if (!recording_trouble.empty()) m.set("recording_error", recording_trouble);
+    if (!tape.file.empty() || !tape.trouble.empty()) m.set("recording", recording_status());
+    if (!tape.trouble.empty()) m.set("recording_error", tape.trouble);
     if (bytes_beside > 0) m.set("bytes_beside_messages", bytes_beside);
     m.set("state", state_text(in));
     if (queue)
@@ -583,10 +647,19 @@ struct ingester_state {
     if (!queue) return in.connected ? "idle" : "idle, waiting for its instrument to connect";
     if (!in.connected && queue->received_bytes() == 0) return "waiting for its instrument to connect";
     if (queue->tracker().complete()) return "complete";
+    if (!in.reading && held_by_recorder()) return "held back: its recording is behind";
     if (!in.reading) return "held back: its budget is full";
     auto silent = std::chrono::nanoseconds(options.around.steady() - last_packet);
     if (silent < std::chrono::seconds(1)) return "reading";
     return fmt::format("silent for {} s", std::chrono::duration_cast<std::chrono::seconds>(silent).count());
+  }
+
+  value recording_status() const {
+    value_list gaps;
+    for (auto& gap : tape.gaps) gaps.push_back(value_list{gap.first.value, gap.end.value - 1});
+    return value_map{{"file", tape.file.string()},    {"events", tape.events - tape.gap_events},
+                     {"bytes", tape.file_bytes},      {"behind_bytes", tape.handed - tape.written},
+                     {"gap_events", tape.gap_events}, {"gaps", std::move(gaps)}};
   }
 
   void add_queue(value_map& m) const {
@@ -630,10 +703,18 @@ struct ingester_state {
   bool untold = false;
   /// Where its arm lies, as far as the controller was told.
   std::optional<arm_place> told_place;
-  std::optional<dump_writer> writer;
+  caf::actor recorder; ///< null: nothing was recorded yet
+  /// How the recording of the scan is; that of the last one between two.
+  struct {
+    std::filesystem::path file;               ///< empty: it is not recorded
+    std::uint64_t handed = 0, written = 0;    ///< bytes of entries
+    std::uint64_t file_bytes = 0;             ///< bytes that are written
+    std::uint64_t events = 0, gap_events = 0; ///< handed over, gaps included; gaps
+    std::vector<event_range> gaps;            ///< the first ones
+    std::string trouble;
+  } tape;
   /// What was recorded before and is not assigned yet.
-  std::map<event_number, stream_data> recorded;
-  std::string recording_trouble;
+  std::map<event_number, stream_data> recorded_before;
   /// Of a software-triggered stream: the latest value, and which events it goes to.
   stream_data latest;
   std::optional<value_follower> values;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/recorder.hpp"
 #include "cluster/bulk_carrier.hpp"
 #include "model/ids.hpp"
 #include "model/stream_queue.hpp"
@@ -37,7 +38,7 @@ struct ingester_options {
   std::function<void(const std::function<void()>&)> lend = {};
   bulk_outlet_factory outlets = {}; ///< ways for large frames to other processes; empty: they go in messages
   std::uint64_t bulk_from = 64 << 10; ///< bytes of an entry from which on its frames are large
-  std::string recording;              ///< folder where its streams are recorded; empty: they are not
+  recording_options recording = {};
 };
 
 caf::actor spawn_ingester(caf::actor_system& system, ingester_options options);

@@ -9,9 +9,11 @@
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/atom.hpp>
 #include <caf/type_id.hpp>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "actors/serialization.hpp"
@@ -104,6 +106,7 @@ struct arm {
   stream_index stream;                     ///< of the receiver, if it is an ingester
   std::uint64_t entries = 0;               ///< of that stream
   std::vector<event_run> events_of_stream; ///< of those entries, where they are few runs
+  std::string dump_prefix;                 ///< of the files of recordings; empty: as configured
   bool resume = false;
   stream_place from; ///< with `resume`, if it is an ingester
 };
@@ -331,6 +334,20 @@ struct keep_ledger {
   std::string text; ///< JSON
 };
 
+/// controller -> reducer, then workers: the parameters from now on. Each answers with the version that it has
+/// then; the reducer once that is written down.
+struct change_parameters {
+  message_head head;
+  parameters_version version;
+  std::map<std::string, std::string> parameters;
+};
+
+/// controller -> ingester: nothing more is recorded; answers, once the recording is on the disk, how the
+/// stream went, as to `status`.
+struct finish_recording {
+  message_head head;
+};
+
 /// controller -> everybody: the scan is over or given up.
 struct disarm {
   message_head head;
@@ -342,6 +359,18 @@ struct disarm {
 struct set_sequence {
   std::string body;
   bool wrap = true;
+};
+
+/// http -> controller; answers the bytes, or an error.
+struct get_parameter {
+  std::string name;
+};
+
+/// http -> controller; answers the hash of all parameters, or an error.
+struct set_parameter {
+  std::string name;
+  std::string written;
+  bool lenient = false; ///< what does not convert counts as nothing, instead of being refused
 };
 
 /// What progress bars and scripts ask for. The names are those of the REST interface.
@@ -363,6 +392,28 @@ struct received {
   std::uint64_t epoch = 0; ///< which arming it belongs to
   std::shared_ptr<const packet_batch> batch;
 };
+
+/// ingester -> recorder: the file for what follows. Empty: none, the last one is finished.
+struct record_to {
+  std::filesystem::path file;
+};
+
+/// ingester -> recorder: entries of the stream by event; an empty one is a gap.
+struct recordable {
+  std::uint64_t bytes = 0;
+  std::shared_ptr<const std::vector<std::pair<event_number, stream_data>>> entries;
+};
+
+/// recorder -> ingester: so many bytes are written, since the file was opened.
+struct recorded {
+  std::filesystem::path file;
+  std::uint64_t bytes = 0;   ///< of entries
+  std::uint64_t written = 0; ///< of the file
+  std::string trouble;       ///< why it cannot be written; empty: it can
+};
+
+/// ingester -> recorder, answered with the last `recorded` once everything is on the disk.
+struct close_recording {};
 
 /// inlet -> assembler.
 struct carried {
@@ -404,7 +455,7 @@ DTRANSPOSE_INSPECT(departed, x.life)
 DTRANSPOSE_INSPECT(arm::worker_place, x.name, x.process, x.place, x.gone)
 DTRANSPOSE_INSPECT(arm::stream_place, x.first, x.arm, x.event)
 DTRANSPOSE_INSPECT(arm, x.head, x.events, x.streams, x.workers, x.analysis, x.parameters, x.version, x.worker,
-                   x.stream, x.entries, x.events_of_stream, x.resume, x.from)
+                   x.stream, x.entries, x.events_of_stream, x.dump_prefix, x.resume, x.from)
 DTRANSPOSE_INSPECT(armed, x.from, x.credit, x.known, x.taken, x.untold)
 DTRANSPOSE_INSPECT(assignments, x.head, x.previous, x.dispatch, x.runs, x.repeats, x.gone)
 DTRANSPOSE_INSPECT(taken, x.head, x.stream, x.dispatch)
@@ -443,6 +494,10 @@ DTRANSPOSE_INSPECT(finish_scan, x.head, x.workers)
 DTRANSPOSE_INSPECT(finished_scan, x.output, x.complaints, x.duplicates)
 DTRANSPOSE_INSPECT(keep_ledger, x.head, x.text)
 DTRANSPOSE_INSPECT(disarm, x.head)
+DTRANSPOSE_INSPECT(change_parameters, x.head, x.version, x.parameters)
+DTRANSPOSE_INSPECT(finish_recording, x.head)
+DTRANSPOSE_INSPECT(get_parameter, x.name)
+DTRANSPOSE_INSPECT(set_parameter, x.name, x.written, x.lenient)
 DTRANSPOSE_INSPECT(set_sequence, x.body, x.wrap)
 DTRANSPOSE_INSPECT(progress, x.scan, x.state, x.last_assigned, x.completed_events, x.total_events, x.finished,
                    x.fates, x.output, x.trouble, x.seconds)
@@ -493,6 +548,11 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::unreachable))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::trial))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::begin_anew))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::change_parameters))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::finish_recording))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::get_parameter))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::set_parameter))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::parameters_version))
 
   // Bare verbs; each but `tick` and `dial` is a request.
   CAF_ADD_ATOM(dtranspose, dtranspose, hello_atom, "hello")       // member -> member, version, system: the same back
@@ -501,6 +561,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_ATOM(dtranspose, dtranspose, sequence_atom, "sequence") // to the controller: JSON text
   CAF_ADD_ATOM(dtranspose, dtranspose, config_atom, "config")     // to the controller: a value
   CAF_ADD_ATOM(dtranspose, dtranspose, ledger_atom, "ledger")     // to the controller: a value
+  CAF_ADD_ATOM(dtranspose, dtranspose, parameters_atom, "params") // to the controller: a value, what there are
   CAF_ADD_ATOM(dtranspose, dtranspose, stop_atom, "stop")         // to the controller: a bool, was there a scan
   CAF_ADD_ATOM(dtranspose, dtranspose, tick_atom, "tick")         // an actor to itself
   CAF_ADD_ATOM(dtranspose, dtranspose, send_atom, "send")         // an actor to itself
@@ -509,6 +570,10 @@ CAF_END_TYPE_ID_BLOCK(dtranspose)
 // clang-format on
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::received)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::record_to)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::recordable)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::recorded)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::close_recording)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::carried)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::events)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(dtranspose::processed)

@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 #include <unordered_map>
@@ -36,7 +37,15 @@ constexpr std::size_t most_ended_per_message = 4096;
 constexpr std::size_t most_unsynced = 64 << 20;
 
 /// What the records of its journal are.
-enum class record : std::uint8_t { scan = 1, results = 2, closes = 3, fence = 4, done = 5, given_up = 6 };
+enum class record : std::uint8_t {
+  scan = 1,
+  results = 2,
+  closes = 3,
+  fence = 4,
+  done = 5,
+  given_up = 6,
+  parameters = 7
+};
 
 struct reducer_state;
 using reducer_actor = caf::stateful_actor<reducer_state>;
@@ -58,6 +67,7 @@ struct reducer_state {
         [this](const seal& m) { return close_fold(m); },
         [this](const finish_scan& m) { return finish(m); },
         [this](const keep_ledger& m) { return keep(m); },
+        [this](const change_parameters& m) { return change(m); },
         [this](const disarm& m) { end(m); },
         [this](tick_atom, std::uint64_t armed) { tick(armed); },
         [this](tick_atom) { sync_due(); },
@@ -94,7 +104,7 @@ struct reducer_state {
         records->sync();
       }
       if (!options.output.empty()) open_file(m, std::move(described), !fresh);
-      host.emplace(analysis->make_reducer(settings), settings, row_sink());
+      host.emplace(analysis->make_reducer(settings), settings, m.version, row_sink());
       host->folds_again = options.folds_again;
       code = std::move(analysis);
     } catch (const std::exception& e) {
@@ -106,6 +116,7 @@ struct reducer_state {
     }
     received.clear();
     received_closes.clear();
+    ahead.clear();
     fenced.clear();
     sealed = false;
     timer_trouble.clear();
@@ -126,6 +137,11 @@ struct reducer_state {
     armed answer{options.life, 0, known, {}};
     tell_all_ended();
     if (!host) return answer;
+    if (m.version > setup.version && !report) {
+      dtranspose::change_parameters latest{m.head, m.version, m.parameters};
+      if (!noted(record::parameters, latest)) return make_error(ec::file_error, journal_trouble);
+      use(latest);
+    }
     for (auto& [life, peer] : peers) ask_again(peer);
     if (!known) self->send(self, tick_atom::value, ++arming);
     return answer;
@@ -138,17 +154,24 @@ struct reducer_state {
     if (!options.journals)
       return make_error(ec::unavailable,
                         "the reducer keeps no journal ([reducer] journal): what was folded is gone");
-    if (auto e = begin(m, false)) return e;
     std::size_t folded = 0;
     bool readable = true;
+    caf::error cannot_begin;
     try {
       records = options.journals->open(journal_name(m.head.scan), [&](auto kind, auto content) {
-        readable = readable && fold_again(static_cast<record>(kind), content);
-        ++folded;
+        if (cannot_begin) return;
+        if (folded++ == 0)
+          cannot_begin = begin_again(m, static_cast<record>(kind), content);
+        else
+          readable = readable && fold_again(static_cast<record>(kind), content);
       });
     } catch (const std::exception& e) {
       give_up();
       return make_error(ec::file_error, e.what());
+    }
+    if (cannot_begin) {
+      give_up();
+      return cannot_begin;
     }
     if (folded == 0) {
       give_up();
@@ -172,16 +195,33 @@ struct reducer_state {
     return {};
   }
 
+  /// As the scan began: with the parameters of then.
+  caf::error begin_again(const arm& m, record kind, std::span<const std::byte> content) {
+    arm first;
+    if (kind != record::scan || !read(content, first))
+      return make_error(ec::file_error, "the reducer's journal does not begin with its scan");
+    first.head = m.head;
+    first.workers = m.workers;
+    first.resume = true;
+    return begin(first, false);
+  }
+
   bool fold_again(record kind, std::span<const std::byte> content) {
     std::vector<ended_slots> ended;
     switch (kind) {
     case record::scan:
-      return true;
+      return false;
     case record::results: {
       results m;
       if (!read(content, m)) return false;
-      host->fold(m.worker, m.mapped, ended);
+      host->fold(m.worker, m.version, m.mapped, ended);
       received[m.worker] = m.sequence + 1;
+      return true;
+    }
+    case record::parameters: {
+      dtranspose::change_parameters m;
+      if (!read(content, m)) return false;
+      use(m);
       return true;
     }
     case record::closes: {
@@ -253,7 +293,7 @@ struct reducer_state {
 
   reducer_host::row_sink row_sink() {
     if (!file) return {};
-    return [this](event_number event, const value& content) {
+    return [this](event_number event, const value& content, parameters_version) {
       if (!file_trouble.empty()) return;
       try {
         file->write_row(event, content);
@@ -324,13 +364,18 @@ struct reducer_state {
       ++rejected;
       return;
     }
+    if (m.version > setup.version && !sealed) {
+      // The worker was told of parameters before we were: it sends this again when we know them.
+      ahead[m.worker] = worker;
+      return;
+    }
     due = m.sequence + 1;
     if (sealed) return finish_if_all_here();
     if (!noted(record::results, m)) {
       due = m.sequence;
       return;
     }
-    pace.run([&] { host->fold(m.worker, m.mapped, pending.ended); });
+    pace.run([&] { host->fold(m.worker, m.version, m.mapped, pending.ended); });
     if (worker) acknowledge(worker, m.sequence);
     changed();
     finish_if_all_here();
@@ -385,6 +430,36 @@ struct reducer_state {
     return when_synced();
   }
 
+  /// Results may be made with these once this is answered.
+  caf::result<parameters_version> change(const dtranspose::change_parameters& m) {
+    if (!is_current(m.head)) return make_error(ec::superseded, "another scan is armed");
+    if (m.version <= setup.version || sealed) return setup.version;
+    if (!noted(record::parameters, m)) return make_error(ec::file_error, journal_trouble);
+    pace.run([&] { use(m); });
+    auto promise = self->make_response_promise<parameters_version>();
+    waiting.push_back([promise, version = m.version](const caf::error& e) mutable {
+      if (e)
+        promise.deliver(e);
+      else
+        promise.deliver(version);
+    });
+    sync_now();
+    return promise;
+  }
+
+  void use(const dtranspose::change_parameters& m) {
+    setup.parameters = m.parameters;
+    setup.version = m.version;
+    try {
+      host->change_parameters(complete_parameters(*code, m.parameters), m.version);
+    } catch (const std::exception& e) {
+      // The controller asks the analysis before it sends them.
+      spdlog::error("reducer: goes on with the parameters of before: {}", e.what());
+    }
+    for (auto& [worker, from] : std::exchange(ahead, {}))
+      if (from) self->send(from, resend{head(), received[worker]});
+  }
+
   caf::result<bool> close_fold(const seal& m) {
     if (!is_current(m.head)) return true;
     sealed = true;
@@ -396,7 +471,12 @@ struct reducer_state {
   /// Answers once everything so far is on disk and committed.
   caf::result<bool> when_synced() {
     auto promise = self->make_response_promise<bool>();
-    waiting.push_back(promise);
+    waiting.push_back([promise](const caf::error& e) mutable {
+      if (e)
+        promise.deliver(e);
+      else
+        promise.deliver(true);
+    });
     sync_now();
     return promise;
   }
@@ -433,7 +513,7 @@ struct reducer_state {
     }
     send_pending();
     send_all_ended();
-    for (auto& promise : std::exchange(waiting, {})) promise.deliver(true);
+    for (auto& answer : std::exchange(waiting, {})) answer({});
     finish_if_all_here();
   }
 
@@ -443,7 +523,7 @@ struct reducer_state {
     if (journal_trouble.empty()) spdlog::error("reducer: {}; {}", trouble, what_now());
     journal_trouble = trouble;
     if (options.pause_when_full) return sync_later(retry_interval);
-    for (auto& promise : std::exchange(waiting, {})) promise.deliver(make_error(ec::file_error, trouble));
+    for (auto& answer : std::exchange(waiting, {})) answer(make_error(ec::file_error, trouble));
     if (controller && host) self->send(controller, stalled{head(), "", trouble});
   }
 
@@ -679,7 +759,7 @@ struct reducer_state {
   std::string journal_trouble;
   uncommitted pending;
   /// Who waits until everything so far is on disk.
-  std::vector<caf::typed_response_promise<bool>> waiting;
+  std::vector<std::function<void(const caf::error&)>> waiting;
   std::unique_ptr<result_file> file;
   std::string file_trouble, timer_trouble;
   bool remaking = false; ///< the file is made again out of the journal
@@ -688,6 +768,8 @@ struct reducer_state {
   /// Messages of each sender that are in; one that comes again is not folded again.
   std::unordered_map<worker_index, std::uint64_t> received;
   std::unordered_map<incarnation, std::uint64_t> received_closes;
+  /// Workers with results of parameters that are not known here yet.
+  std::unordered_map<worker_index, caf::actor> ahead;
   /// Workers that were given up: nothing of them counts.
   std::unordered_set<worker_index> fenced;
   std::uint64_t rejected = 0;

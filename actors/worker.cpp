@@ -5,6 +5,7 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <optional>
 
@@ -41,6 +42,7 @@ struct worker_state {
         [this](const arm& m) { return start(m); },
         [this](const disarm& m) { end(m); },
         [this](const flush& m) { flush_now(m); },
+        [this](const change_parameters& m) { return change(m); },
         [this](const accepted& m) { note(m); },
         [this](const resend& m) { send_again(m); },
         [this](const renew& m) { start_anew(m.life); },
@@ -60,6 +62,7 @@ struct worker_state {
     waiting.reset();
     if (m.resume && is_current(m.head)) {
       setup.workers = m.workers;
+      change_to(m.version, m.parameters);
       return armed{options.life, 0, true, {}};
     }
     if (!reducer) {
@@ -90,6 +93,7 @@ struct worker_state {
     kept.start_anew();
     out = {};
     last_answer.reset();
+    change_trouble.clear();
     tick_granted = false;
     return armed{options.life, 0};
   }
@@ -170,6 +174,43 @@ struct worker_state {
     send_results();
   }
 
+  caf::result<parameters_version> change(const dtranspose::change_parameters& m) {
+    if (waiting && waiting->first.head.scan == m.head.scan) {
+      waiting->first.version = m.version;
+      waiting->first.parameters = m.parameters;
+      return m.version;
+    }
+    if (!is_current(m.head)) return make_error(ec::superseded, "another scan is armed");
+    change_to(m.version, m.parameters);
+    return setup.version;
+  }
+
+  /// What was made before leaves with the version that it was made with.
+  void change_to(parameters_version version, const std::map<std::string, std::string>& written) {
+    if (version <= setup.version) return;
+    change_trouble.clear();
+    std::string lost;
+    run([&] {
+      try {
+        auto make = [this](const parameters& p) { return code->make_worker(p); };
+        lost = host->change_parameters(complete_parameters(*code, written), make, out);
+      } catch (const std::exception& e) {
+        change_trouble = e.what();
+      } catch (...) {
+        change_trouble = "unknown exception";
+      }
+    });
+    send_results();
+    if (!lost.empty())
+      spdlog::error("worker {}: what it had gathered with parameters of before is lost: {}", options.name,
+                    lost);
+    if (!change_trouble.empty())
+      return spdlog::error("worker {}: goes on with the parameters of before: {}", options.name,
+                           change_trouble);
+    setup.parameters = written;
+    setup.version = version;
+  }
+
   void flush_deferred() {
     run([&] { host->flush(out); });
   }
@@ -233,7 +274,8 @@ struct worker_state {
   value status() {
     value_map m{{"name", options.name}, {"events", events_done}, {"armed", host.has_value()}};
     m.set("unaccepted_results", kept.size());
-    if (host) m.set("deferred", host->deferred());
+    if (host) m.set("deferred", host->deferred()).set("parameters_version", setup.version.value);
+    if (!change_trouble.empty()) m.set("error", "parameters: " + change_trouble);
     return m;
   }
 
@@ -258,6 +300,7 @@ struct worker_state {
   unaccepted kept;
   /// What it answered to `finish_worker`.
   std::optional<finished_worker> last_answer;
+  std::string change_trouble; ///< why it does not work with the latest parameters
   std::uint64_t events_done = 0;
   std::int64_t results_sent_at = 0; ///< steady clock, ns
   bool send_due = false;            ///< the rest will be sent in a moment

@@ -83,6 +83,11 @@ class worker_part {
   /// changes and at the end. Null covers them too, as *empty*.
   virtual value flush() { return {}; }
 
+  /// Parameters are these from the next event on; what was deferred has been flushed with those of before.
+  /// False, the default: it cannot go on with them, and a new worker part, made with them, takes its place;
+  /// what this one gives to `finish`, which is called with the parameters of before, is folded.
+  virtual bool change_parameters(const parameters&) { return false; }
+
   /// Called once when all events of the scan are done. A value other than null is folded; it covers no
   /// event.
   virtual value finish(const parameters&) { return {}; }
@@ -96,6 +101,8 @@ struct folded_result {
   std::size_t events = 1;
   worker_index worker;
   const value& content;
+  /// Of the parameters with which it was made: those that come with it.
+  parameters_version version = {};
 };
 
 /// The part of an analysis that folds results, each exactly once and in any order. One per scan, called
@@ -104,7 +111,13 @@ class reducer_part {
  public:
   virtual ~reducer_part() = default;
 
+  /// The parameters are those that the result was made with. After a change, results of before may still
+  /// come; those of one worker come in their order.
   virtual void process_result(const folded_result&, const parameters&) {}
+
+  /// Parameters have been changed; results made with those of before may still come. Throws
+  /// std::exception where it cannot go on with them: results made with them fail then.
+  virtual void change_parameters(const parameters&) {}
 
   /// Called every so often while a scan runs; returns the time until the next call, nothing to be left
   /// alone from now on.
@@ -135,7 +148,7 @@ class analysis {
 };
 
 /// Changes with every change of this header that old plug-ins cannot live with.
-inline constexpr std::uint32_t plugin_contract_version = 1;
+inline constexpr std::uint32_t plugin_contract_version = 2;
 
 /// What a shared object exports.
 struct plugin_entry {

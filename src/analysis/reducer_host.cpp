@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <stdexcept>
 
 namespace dtranspose {
 
@@ -32,8 +33,32 @@ bool reducer_host::claim(const slot_run& slots, fate how, const std::string& cau
   return true;
 }
 
-void reducer_host::fold(worker_index worker, const mapped_batch& results, std::vector<ended_slots>& ended) {
-  for (auto& result : results.mapped) fold(worker, result, ended);
+void reducer_host::change_parameters(parameters settings, parameters_version version) {
+  if (version <= versions_.back().number) return;
+  // Large ones may be changed often: who still has results of such an old version gets the oldest kept.
+  constexpr std::size_t most_versions = 64;
+  if (versions_.size() == most_versions) versions_.erase(versions_.begin());
+  std::string trouble;
+  try {
+    part_->change_parameters(settings);
+  } catch (const std::exception& e) {
+    trouble = std::string("reducer: ") + e.what();
+  } catch (...) {
+    trouble = "reducer: unknown exception";
+  }
+  versions_.push_back({version, std::move(settings), std::move(trouble)});
+}
+
+const reducer_host::version& reducer_host::of(parameters_version number) const {
+  auto later =
+      std::find_if(versions_.rbegin(), versions_.rend(), [&](auto& v) { return v.number <= number; });
+  return later == versions_.rend() ? versions_.front() : *later;
+}
+
+void reducer_host::fold(worker_index worker, parameters_version version, const mapped_batch& results,
+                        std::vector<ended_slots>& ended) {
+  auto& made_with = of(version);
+  for (auto& result : results.mapped) fold(worker, made_with, result, ended);
   for (auto& slots : results.empty) end_open(slots, fate::empty, {}, ended);
   for (auto& failure : results.failed) end_open(failure.slots, fate::failed, failure.cause, ended);
 }
@@ -53,7 +78,7 @@ void reducer_host::end_open(const slot_run& slots, fate how, const std::string& 
   }
 }
 
-void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
+void reducer_host::fold(worker_index worker, const version& made_with, const mapped_batch::result& result,
                         std::vector<ended_slots>& ended) {
   bool covers = result.slots.events.count > 0;
   auto overlap = [this](auto& run) { return ended_.overlaps(run); };
@@ -71,11 +96,12 @@ void reducer_host::fold(worker_index worker, const mapped_batch::result& result,
   }
   std::string trouble;
   try {
-    part_->process_result({first, events, worker, result.content}, settings_);
-    if (rows_ && events == 1 && !result.flushed) rows_(*first, result.content);
+    if (!made_with.trouble.empty()) throw std::runtime_error(made_with.trouble);
+    part_->process_result({first, events, worker, result.content, made_with.number}, made_with.settings);
+    if (rows_ && events == 1 && !result.flushed) rows_(*first, result.content, made_with.number);
     ++folded_;
   } catch (const std::exception& e) {
-    trouble = std::string("reducer: ") + e.what();
+    trouble = made_with.trouble.empty() ? std::string("reducer: ") + e.what() : made_with.trouble;
   } catch (...) {
     trouble = "reducer: unknown exception";
   }

@@ -11,6 +11,7 @@
 #include "analysis/none.hpp"
 #include "analysis/roi.hpp"
 #include "analysis/sum.hpp"
+#include "model/parameter_book.hpp"
 
 namespace dtranspose {
 
@@ -68,26 +69,11 @@ std::string listed(const Range& range, NameOf name_of) {
 
 /// The written form that analyses read. Throws std::runtime_error where there is none.
 std::string converted(const analysis& what, const parameter_description& p, const std::string& written) {
-  auto refuse = [&](std::string_view wanted) {
-    return std::runtime_error(fmt::format("analysis '{}': parameter '{}' is of type {}: '{}' is {}",
-                                          what.name(), p.name, name_of(p.type), written, wanted));
-  };
-  switch (p.type) {
-  case parameter_type::text:
-  case parameter_type::binary:
-    break;
-  case parameter_type::integer:
-    if (!parameters::integer_of(written)) throw refuse("no whole number of 64 bits");
-    break;
-  case parameter_type::real:
-    if (!parameters::real_of(written)) throw refuse("no number");
-    break;
-  case parameter_type::boolean:
-    if (written == "True" || written == "true" || written == "1") return "True";
-    if (written == "False" || written == "false" || written == "0") return "False";
-    throw refuse("neither True nor False");
+  try {
+    return canonical_parameter(p, written);
+  } catch (const std::runtime_error& e) {
+    throw std::runtime_error(fmt::format("analysis '{}': {}", what.name(), e.what()));
   }
-  return written;
 }
 
 } // namespace

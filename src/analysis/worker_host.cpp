@@ -141,6 +141,21 @@ void worker_host::flush(mapped_batch& out) {
   out.mapped.push_back(std::move(r));
 }
 
+std::string
+worker_host::change_parameters(parameters settings,
+                               const std::function<std::unique_ptr<worker_part>(const parameters&)>& make,
+                               mapped_batch& out) {
+  flush(out);
+  std::string trouble;
+  if (!part_->change_parameters(settings)) {
+    auto next = make(settings);
+    trouble = finish(out);
+    part_ = std::move(next);
+  }
+  settings_ = std::move(settings);
+  return trouble;
+}
+
 std::string worker_host::finish(mapped_batch& out) {
   flush(out);
   try {

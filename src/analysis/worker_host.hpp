@@ -69,6 +69,14 @@ class worker_host {
   }
   const std::shared_ptr<execution_watch>& watch() const { return watch_; }
 
+  /// Events are mapped with these parameters from now on; what is deferred is flushed, and a part that cannot
+  /// go on with them is finished and followed by one that `make` makes. Throws what the analysis does when
+  /// it cannot use them: then those of before hold. Returns what was lost with the part of before; empty:
+  /// nothing.
+  std::string change_parameters(parameters settings,
+                                const std::function<std::unique_ptr<worker_part>(const parameters&)>& make,
+                                mapped_batch& out);
+
   /// Asks for the result that covers what is deferred, if anything is.
   void flush(mapped_batch& out);
 

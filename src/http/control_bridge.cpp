@@ -29,6 +29,8 @@ int status_of(const caf::error& error) {
     return 409;
   case ec::timed_out:
     return 504;
+  case ec::not_found:
+    return 404;
   default:
     return 500;
   }
@@ -46,7 +48,7 @@ http_answer control_bridge::ask(std::chrono::nanoseconds patience,
   self->request(controller_, patience, std::move(question)...)
       .receive([&](const Answer& a) { answer.body = to_body(a); },
                [&](const caf::error& e) {
-                 answer = {status_of(e), error_body(text_of(e))};
+                 answer = {status_of(e), error_body(text_of(e)), http_answer().content_type};
                });
   return answer;
 }
@@ -89,6 +91,23 @@ http_answer control_bridge::ledger() { return ask<value>(short_patience, json_of
 http_answer control_bridge::stop() {
   return ask<bool>(
       short_patience, [](bool) { return std::string("null"); }, stop_atom::value);
+}
+
+http_answer control_bridge::parameters() {
+  return ask<value>(short_patience, json_of, parameters_atom::value);
+}
+
+http_answer control_bridge::parameter(const std::string& name) {
+  auto answer = ask<std::string>(
+      short_patience, [](auto& bytes) { return bytes; }, get_parameter{name});
+  if (answer.status == 200) answer.content_type = "application/x.bytes";
+  return answer;
+}
+
+http_answer control_bridge::set_parameter(const std::string& name, std::string_view written, bool lenient) {
+  return ask<std::string>(
+      short_patience, [](auto& hash) { return nlohmann::json(hash).dump(); },
+      dtranspose::set_parameter{name, std::string(written), lenient});
 }
 
 } // namespace dtranspose

@@ -24,6 +24,9 @@ class control_bridge final : public control_interface {
   http_answer status() override;
   http_answer ledger() override;
   http_answer stop() override;
+  http_answer parameters() override;
+  http_answer parameter(const std::string& name) override;
+  http_answer set_parameter(const std::string& name, std::string_view written, bool lenient) override;
 
  private:
   template <class Answer, class... Question>

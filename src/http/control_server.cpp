@@ -20,6 +20,7 @@ using std::string_view;
 struct control_request {
   const httplib::Request& http;
   std::string body;
+  std::string name; ///< what stands in the place of `{name}`
 };
 
 struct route {
@@ -39,12 +40,28 @@ std::optional<bool> bool_of(std::string text) {
   return std::nullopt;
 }
 
+/// A choice of the query, or why it is none.
+std::optional<bool> choice(const control_request& request, const char* key, bool usual,
+                           http_answer& refusal) {
+  auto given = request.http.get_param_value_count(key);
+  if (given == 0) return usual;
+  auto written = request.http.get_param_value(key, given - 1);
+  auto chosen = bool_of(written);
+  if (!chosen)
+    refusal = {422, error_body(std::string(key) + ": \"" + written + "\" is neither true nor false")};
+  return chosen;
+}
+
 http_answer set_sequence(control_interface& system, const control_request& request, string_view body) {
-  auto given = request.http.get_param_value_count("all_wrap");
-  auto written = given > 0 ? request.http.get_param_value("all_wrap", given - 1) : "true";
-  auto all_wrap = bool_of(written);
-  if (!all_wrap) return {422, error_body("all_wrap: \"" + written + "\" is neither true nor false")};
-  return system.set_sequence(body, *all_wrap);
+  http_answer refusal;
+  auto all_wrap = choice(request, "all_wrap", true, refusal);
+  return all_wrap ? system.set_sequence(body, *all_wrap) : refusal;
+}
+
+http_answer set_parameter(control_interface& system, const control_request& request) {
+  http_answer refusal;
+  auto lenient = choice(request, "lenient", false, refusal);
+  return lenient ? system.set_parameter(request.name, request.body, *lenient) : refusal;
 }
 
 http_answer post_mapping(control_interface& system, const control_request& request) {
@@ -64,18 +81,34 @@ constexpr route routes[] = {
     {"GET", "/api/v1/mapping", view, [](auto& system, auto&) { return system.sequence(); }},
     {"POST", "/api/v1/mapping", control, post_mapping},
     {"POST", "/api/v1/stop", control, [](auto& system, auto&) { return system.stop(); }},
+    {"GET", "/api/v1/parameters", view, [](auto& system, auto&) { return system.parameters(); }},
+    {"GET", "/api/v1/parameter/{name}", view,
+     [](auto& system, auto& request) { return system.parameter(request.name); }},
+    {"POST", "/api/v1/parameter/{name}", control, set_parameter},
 };
+
+constexpr string_view name_mark = "{name}";
+
+/// What stands in the place of `{name}`, empty in a route without one; nothing where the path is another's.
+std::optional<std::string> name_in(const route& route, string_view path) {
+  if (!route.path.ends_with(name_mark)) return route.path == path ? std::optional("") : std::nullopt;
+  auto before = route.path.substr(0, route.path.size() - name_mark.size());
+  if (!path.starts_with(before) || path.size() == before.size()) return std::nullopt;
+  auto name = path.substr(before.size());
+  if (name.find('/') != string_view::npos) return std::nullopt;
+  return httplib::detail::decode_url(std::string(name), false);
+}
 
 const route* find_route(string_view method, string_view path) {
   for (auto& route : routes)
-    if (route.method == method && route.path == path) return &route;
+    if (route.method == method && name_in(route, path)) return &route;
   return nullptr;
 }
 
 std::string page() {
   std::string links;
   for (auto& route : routes)
-    if (route.method == "GET") {
+    if (route.method == "GET" && !route.path.ends_with(name_mark)) {
       std::string path(route.path);
       links += "<li><a href=\"" + path + "\">" + path + "</a></li>\n";
     }
@@ -88,7 +121,7 @@ std::string page() {
 std::string allowed_methods(string_view path) {
   std::string methods;
   for (auto& route : routes)
-    if (route.path == path) (methods += methods.empty() ? "" : ", ") += route.method;
+    if (name_in(route, path)) (methods += methods.empty() ? "" : ", ") += route.method;
   return path == "/" ? "GET" : methods;
 }
 
@@ -135,13 +168,14 @@ void answer_preflight(const httplib::Request& request, httplib::Response& respon
 }
 
 void answer_json(httplib::Response& response, const http_answer& answer) {
-  dtranspose::answer_json(response, answer.status, answer.body);
+  response.status = answer.status;
+  response.set_content(answer.body, answer.content_type);
 }
 
 http_answer answer_of(const route& route, control_interface& system, const httplib::Request& http,
                       const body_reader& read_body) {
   try {
-    control_request request{http, {}};
+    control_request request{http, {}, *name_in(route, path_of(http))};
     auto refused = refusal(read_body(request.body));
     return refused ? *refused : route.answer(system, request);
   } catch (const std::exception& error) {

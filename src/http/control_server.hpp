@@ -26,7 +26,8 @@ struct http_protection {
 
 struct http_answer {
   int status = 200;
-  std::string body = "null"; ///< JSON
+  std::string body = "null";
+  const char* content_type = "application/json";
 };
 
 /// `{"detail": text}`, which is how every error is answered.
@@ -46,6 +47,11 @@ class control_interface {
   virtual http_answer status() = 0;
   virtual http_answer ledger() = 0;
   virtual http_answer stop() = 0;
+  virtual http_answer parameters() = 0;
+  /// Its bytes.
+  virtual http_answer parameter(const std::string& name) = 0;
+  /// `written` is what was posted, unchecked. Answers the hash of all parameters.
+  virtual http_answer set_parameter(const std::string& name, std::string_view written, bool lenient) = 0;
 };
 
 /// Serves a `control_interface`, which must outlive it, on an address of its own.

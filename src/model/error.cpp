@@ -24,6 +24,8 @@ std::string to_string(ec code) {
     return "timed out";
   case ec::superseded:
     return "superseded";
+  case ec::not_found:
+    return "not found";
   }
   return "unknown";
 }

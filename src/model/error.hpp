@@ -25,6 +25,8 @@ enum class ec : std::uint8_t {
   timed_out,
   /// A scan was replaced or stopped before this came.
   superseded,
+  /// What was asked for by its name is not there.
+  not_found,
 };
 
 std::string to_string(ec code);

@@ -230,7 +230,8 @@ void stream_queue::send(std::uint64_t position, const placed_run& placed) {
   ++sent_;
   if (c.data) assigned_bytes_ += budgeted_bytes(c.data.bytes());
   auto event = placed.run.events.at(static_cast<std::uint32_t>(position - placed.first));
-  if (records_ && !knows_events() && c.what == state::present) recordable_.emplace_back(event, c.data);
+  if (records_ && !knows_events() && c.what == state::present && !c.restored)
+    recordable_.emplace_back(event, c.data);
   for (auto target : placed.run.targets) push(target, event, placed.dispatch, c);
   for (auto& r : repeats_)
     if (r.events.contains(event)) push(r.target, event, r.dispatch, c);
@@ -289,6 +290,7 @@ void stream_queue::restore(event_number event, const stream_data& data) {
   received_bytes_ += bytes;
   excess_bytes_ += bytes;
   tracker_.note_placed(stream_position(*position));
+  at(*position).restored = true;
   place(stream_position(*position), data, false);
 }
 

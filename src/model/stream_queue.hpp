@@ -127,6 +127,7 @@ class stream_queue {
     stream_data data;
     state what = state::waiting;
     bool sent = false;
+    bool restored = false; ///< out of a recording: it is not recorded once more
     fate how = fate::incomplete;
     std::shared_ptr<const std::string> cause;
   };

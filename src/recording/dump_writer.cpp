@@ -9,7 +9,7 @@
 
 namespace dtranspose {
 
-dump_writer::dump_writer(const std::filesystem::path& path) : file_(path) {}
+dump_writer::dump_writer(const std::filesystem::path& path, packing how) : file_(path, how) {}
 
 void dump_writer::append(std::uint64_t event, std::span<const dump_stream> streams,
                          std::optional<double> created_at) {

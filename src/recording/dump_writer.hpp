@@ -18,7 +18,7 @@ namespace dtranspose {
 class dump_writer {
  public:
   /// Appends to `path`, which is made if missing. Throws std::runtime_error, naming the file.
-  explicit dump_writer(const std::filesystem::path& path);
+  explicit dump_writer(const std::filesystem::path& path, packing how = packing::none);
 
   /// Adds an item. `created_at` is in seconds since 1970 (UTC), written to the microsecond. Large
   /// frames are held rather than copied until they are written. Throws std::runtime_error, naming
@@ -28,6 +28,10 @@ class dump_writer {
 
   /// Hands what was gathered to the system. Throws std::runtime_error, naming the file.
   void flush() { file_.flush(); }
+  /// The same, and waits until it is on the disk.
+  void sync() { file_.sync(); }
+
+  const gathering_file& file() const { return file_; }
 
  private:
   /// One of libcbor's encoders of heads: number, buffer, its size; returns the bytes used.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <new>
-#include <stdexcept>
 
 #include <zlib.h>
 
@@ -11,8 +10,6 @@ namespace dtranspose {
 
 namespace {
 
-/// Where memory for the content begins; it is doubled as needed.
-constexpr std::size_t first_memory = std::size_t{1} << 16;
 /// zlib counts what it is given in 32 bits.
 constexpr std::size_t longest_piece = std::numeric_limits<uInt>::max();
 
@@ -57,46 +54,6 @@ class inflater {
   z_stream stream_ = {};
 };
 
-/// Memory that keeps its content while it grows.
-class growing_memory {
- public:
-  explicit growing_memory(std::size_t limit) : limit_(limit) {}
-
-  /// What is free behind the content; more is made when nothing is. One byte beyond the limit is granted,
-  /// so that a content of just the limit comes to its end.
-  std::span<std::byte> room() {
-    if (size_ == capacity_) resize(std::min(std::max(first_memory, capacity_ * 2), limit_ + 1));
-    return {memory_.get() + size_, capacity_ - size_};
-  }
-
-  void filled_up_to(const std::byte* end) {
-    size_ = static_cast<std::size_t>(end - memory_.get());
-    if (size_ > limit_)
-      throw std::runtime_error("unpacks to more than " + std::to_string(limit_) +
-                               " bytes, which would be held in memory: unpack it first, with gunzip");
-  }
-
-  void finish(unpacked_gzip& result) {
-    if (size_ == 0) return;
-    resize(size_);
-    result.memory = std::move(memory_);
-    result.size = size_;
-  }
-
- private:
-  void resize(std::size_t capacity) {
-    auto larger = static_cast<std::byte*>(std::realloc(memory_.get(), capacity));
-    if (!larger) throw std::bad_alloc();
-    static_cast<void>(memory_.release());
-    memory_.reset(larger);
-    capacity_ = capacity;
-  }
-
-  std::unique_ptr<std::byte, free_memory> memory_;
-  std::size_t size_ = 0, capacity_ = 0;
-  std::size_t limit_;
-};
-
 bool is_padding(std::span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](auto b) { return b == std::byte{0}; });
 }
@@ -106,7 +63,7 @@ std::string at(std::size_t place, const std::string& what) {
 }
 
 /// Unpacks up to the end or as far as it goes; returns why it went no further.
-std::string unpack_members(inflater& in, growing_memory& content) {
+std::string unpack_members(inflater& in, growing_memory& content, unpacked& result) {
   for (;;) {
     auto room = content.room();
     auto state = in.unpack(room);
@@ -115,6 +72,8 @@ std::string unpack_members(inflater& in, growing_memory& content) {
     if (state == Z_BUF_ERROR) return at(in.read(), "cut off");
     if (state != Z_OK && state != Z_STREAM_END) return at(in.read(), in.why());
     if (state == Z_OK) continue;
+    result.whole_packed = in.read();
+    result.whole_size = content.size();
     if (is_padding(in.rest())) return {}; // tapes and block devices fill up with zeros
     if (!is_gzip(in.rest())) return at(in.read(), "what follows is no gzip");
     in.begin_member();
@@ -127,11 +86,11 @@ bool is_gzip(std::span<const std::byte> bytes) {
   return bytes.size() >= 2 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b};
 }
 
-unpacked_gzip unpack_gzip(std::span<const std::byte> packed, std::size_t limit) {
+unpacked unpack_gzip(std::span<const std::byte> packed, std::size_t limit) {
   inflater in(packed);
-  growing_memory content(limit);
-  unpacked_gzip result;
-  result.cut_off = unpack_members(in, content);
+  growing_memory content(limit, "gunzip");
+  unpacked result;
+  result.cut_off = unpack_members(in, content, result);
   content.finish(result);
   return result;
 }

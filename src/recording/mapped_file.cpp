@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "recording/gzip.hpp"
+#include "recording/zstd.hpp"
+
 namespace dtranspose {
 
 namespace {
@@ -40,7 +43,10 @@ std::shared_ptr<const mapped_file> mapped_file::open(const std::filesystem::path
   auto data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.number, 0);
   if (data == MAP_FAILED) fail(path, errno);
   mapped->bytes_ = {static_cast<const std::byte*>(data), size};
-  if (is_gzip(mapped->bytes_)) mapped->unpack();
+  if (is_gzip(mapped->bytes_))
+    mapped->unpack(unpack_gzip);
+  else if (is_zstd(mapped->bytes_))
+    mapped->unpack(unpack_zstd);
   return mapped;
 }
 
@@ -55,16 +61,19 @@ std::shared_ptr<const mapped_file> mapped_file::of(std::span<const std::byte> co
   return file;
 }
 
-void mapped_file::unpack() {
-  unpacked_gzip content;
+void mapped_file::unpack(unpacked (*unpack)(std::span<const std::byte>, std::size_t)) {
+  unpacked content;
   try {
-    content = unpack_gzip(bytes_);
+    content = unpack(bytes_, unpacked_limit);
   } catch (const std::bad_alloc&) {
     throw std::runtime_error(path_.string() + ": there is not enough memory to unpack it");
   } catch (const std::runtime_error& e) {
     throw std::runtime_error(path_.string() + ": " + e.what());
   }
   unmap();
+  packed_ = true;
+  whole_packed_ = content.whole_packed;
+  whole_size_ = content.whole_size;
   memory_ = std::move(content.memory);
   bytes_ = {memory_.get(), content.size};
   if (!content.cut_off.empty()) cut_off_ = path_.string() + ": " + content.cut_off;

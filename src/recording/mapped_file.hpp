@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "recording/gzip.hpp"
+#include "recording/unpacked.hpp"
 
 namespace dtranspose {
 
@@ -16,8 +16,9 @@ namespace dtranspose {
 /// meanwhile: the system answers that with SIGBUS.
 class mapped_file {
  public:
-  /// What is in gzip, whatever the file's name, is unpacked into memory. Throws std::runtime_error, naming
-  /// the file, when it cannot be read, or when more is in gzip than `gzip_limit`.
+  /// What is in gzip or Zstandard, whatever the file's name, is unpacked into memory. Throws
+  /// std::runtime_error, naming the file, when it cannot be read, or when it unpacks to more than
+  /// `unpacked_limit`.
   static std::shared_ptr<const mapped_file> open(const std::filesystem::path& path);
 
   /// A copy of `content` as it is, for what never was a file. `name` is its path.
@@ -28,23 +29,30 @@ class mapped_file {
   mapped_file& operator=(const mapped_file&) = delete;
   ~mapped_file();
 
-  /// The content; of gzip what was in it.
+  /// The content; of a packed file what was in it.
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::filesystem::path& path() const { return path_; }
-  /// Empty, or in which file and at which byte the gzip around the content is cut off or damaged: `bytes` is
-  /// what could be unpacked before.
+  /// Empty, or in which file and at which byte what it is packed in is cut off or damaged: `bytes` is what
+  /// could be unpacked before.
   const std::string& cut_off() const { return cut_off_; }
+
+  bool packed() const { return packed_; }
+  /// Of a packed file: where its last whole member ends, in the file and in `bytes`.
+  std::size_t whole_packed() const { return whole_packed_; }
+  std::size_t whole_size() const { return whole_size_; }
 
  private:
   explicit mapped_file(std::filesystem::path path) : path_(std::move(path)) {}
 
   void unmap();
-  void unpack();
+  void unpack(unpacked (*unpack)(std::span<const std::byte>, std::size_t));
 
   std::filesystem::path path_;
   std::span<const std::byte> bytes_;
   std::unique_ptr<std::byte, free_memory> memory_; ///< what `bytes_` is in if it is not mapped
   std::string cut_off_;
+  bool packed_ = false;
+  std::size_t whole_packed_ = 0, whole_size_ = 0;
 };
 
 } // namespace dtranspose

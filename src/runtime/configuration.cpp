@@ -368,6 +368,7 @@ const choices<incomplete_events> incomplete_kinds = {{"skip", incomplete_events:
                                                      {"deliver", incomplete_events::deliver}};
 const choices<recording_form> recording_forms = {{"dump", recording_form::dump},
                                                  {"wire", recording_form::wire}};
+const choices<packing> packings = {{"none", packing::none}, {"gzip", packing::gzip}, {"zstd", packing::zstd}};
 const choices<recorder_behind> behind_kinds = {{"hold", recorder_behind::hold},
                                                {"gap", recorder_behind::gap}};
 
@@ -629,6 +630,11 @@ class configuration_reader {
     in.text("directory", result_.recording.directory);
     in.choice("as", recording_forms, result_.recording.as);
     in.choice("behind", behind_kinds, result_.recording.behind);
+    in.size("budget", result_.recording.budget);
+    in.choice("packed", packings, result_.recording.packed);
+    if (result_.recording.as == recording_form::wire)
+      for (auto key : {"behind", "budget", "packed"})
+        if (in.has(key)) in.complain(key, "is for as = \"dump\"");
   }
 
   /// Keys other than `scene` and `rate` are options of the scene.

@@ -16,6 +16,7 @@
 #include "model/ids.hpp"
 #include "model/value.hpp"
 #include "protocol/options.hpp"
+#include "recording/gathering_file.hpp"
 #include "runtime/quantities.hpp"
 
 namespace dtranspose {
@@ -190,6 +191,10 @@ struct recording_settings {
   recording_form as = recording_form::dump;
   /// What happens when the disk is too slow. Default: hold.
   recorder_behind behind = recorder_behind::hold;
+  /// Bytes of each stream that may wait for the disk, as = "dump". Default: 256MiB.
+  std::uint64_t budget = 256 << 20;
+  /// How dumps are packed. Default: none.
+  packing packed = packing::none;
 };
 
 /// `[[simulate]]`: an instrument for `dtranspose simulate`: out of a recording, generated, or with a role in

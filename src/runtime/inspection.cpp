@@ -157,15 +157,25 @@ struct dumped_stream {
   stream_survey survey;
 };
 
+/// What the recorder left out as it was behind: first and last events.
+void note_gap(std::vector<std::pair<std::uint64_t, std::uint64_t>>& gaps, std::uint64_t event) {
+  if (!gaps.empty() && gaps.back().second + 1 == event)
+    gaps.back().second = event;
+  else
+    gaps.emplace_back(event, event);
+}
+
 ordered_json dump_of(const std::shared_ptr<const mapped_file>& file) {
   auto index = index_of({file});
   std::map<std::string, dumped_stream> found;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> gaps;
   dump_reader reader(file);
   std::optional<std::uint64_t> last_event;
   std::size_t end = 0;
   while (auto item = reader.next()) {
     last_event = item->event;
     end = item->end_offset;
+    if (item->streams.empty()) note_gap(gaps, item->event);
     for (auto& s : item->streams)
       found.try_emplace(s.name, s.data.type()).first->second.take(s.data, item->created_at);
   }
@@ -186,6 +196,7 @@ ordered_json dump_of(const std::shared_ptr<const mapped_file>& file) {
                      {"form", "dump"},
                      {"events", index.events},
                      {"streams", std::move(streams)}};
+  about["gaps"] = gaps;
   add_times(about, index.times);
   about["warnings"] = index.warnings;
   add_tear(about, reader.cut_off(), end, "last_event", last_event);

@@ -76,6 +76,8 @@ void add_dump(const ordered_json& d, line_end out) {
     if (s.contains("verdicts")) add_numbers(s, out);
     add_survey(s, out);
   }
+  for (auto& gap : d["gaps"])
+    fmt::format_to(out, "  gap, events {} to {}: the recording was behind\n", number(gap[0]), number(gap[1]));
   add_times(d, out);
 }
 

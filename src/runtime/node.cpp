@@ -143,7 +143,14 @@ struct node::state {
                  .return_timeout = options.settings.cluster.return_timeout,
                  .rejoin_timeout = options.settings.cluster.timeout + std::chrono::seconds(2),
                  .max_attempts = options.settings.scan.max_attempts,
+                 .recording_prefix = recording_prefix(),
                  .journals = journals_in(options.settings.controller.journal)});
+  }
+
+  std::string recording_prefix() const {
+    auto& recording = options.settings.recording;
+    if (recording.as != recording_form::dump || recording.directory.empty()) return {};
+    return (std::filesystem::path(recording.directory) / "").string();
   }
 
   static std::shared_ptr<journal_store> journals_in(const std::string& folder) {
@@ -169,8 +176,11 @@ struct node::state {
     o.make_source = [make, stream] { return make(stream); };
     if (options.networked && options.settings.cluster.bulk) o.outlets = outlets();
     o.bulk_from = options.settings.cluster.bulk_from;
-    if (options.settings.recording.as == recording_form::dump)
-      o.recording = options.settings.recording.directory;
+    auto& recording = options.settings.recording;
+    if (recording.as == recording_form::dump) o.recording.folder = recording.directory;
+    o.recording.packed = recording.packed;
+    o.recording.budget = recording.budget;
+    o.recording.leave_gaps = recording.behind == recorder_behind::gap;
     o.lend = [this](const std::function<void()>& send) { lend_thread(system, send); };
     self.ingesters.push_back({stream.name, spawn_ingester(system, std::move(o))});
   }

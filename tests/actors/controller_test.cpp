@@ -2,11 +2,14 @@
 /// of it.
 #include "actors/controller.hpp"
 
+#include <fstream>
+#include <iterator>
 #include <numeric>
 #include <set>
 
 #include "actors/fixture.hpp"
 #include "model/value_json.hpp"
+#include "temporary_directory.hpp"
 
 namespace dtranspose {
 namespace {
@@ -269,6 +272,77 @@ class controller : public testing::Test {
 
 // -- refusals
 // -------------------------------------------------------------------------------------------
+
+TEST_F(controller, parameters_reach_those_who_work_with_them) {
+  auto set = [&](const char* name, const char* written) {
+    return user.ask<std::string>(actor, set_parameter{name, written, false});
+  };
+  auto get = [&](const char* name) { return user.ask<std::string>(actor, get_parameter{name}); };
+  EXPECT_EQ(get("rows").get(), "1:2");
+  EXPECT_EQ(get("no_such").code(), ec::not_found);
+  join_all();
+  auto answer = post(simple_map(3));
+  auto first_version = reducer.letters.back().content.get_as<arm>(0).version;
+  EXPECT_EQ(set("rows", "1:3").get().size(), 64u) << "in the midst of arming";
+  auto head = arm_everybody();
+  answer.get();
+  auto latest = [&](probe& p) {
+    auto letter = p.take_letter<change_parameters>();
+    if (!letter) return std::pair(std::uint64_t{0}, std::string());
+    auto m = letter->content.get_as<change_parameters>(0);
+    p.reply(*letter, m.version);
+    EXPECT_EQ(m.head.scan, head.scan);
+    return std::pair(m.version.value, m.parameters.at("rows"));
+  };
+  for (auto p : {&reducer, &w0, &w1, &w2})
+    EXPECT_EQ(latest(*p), std::pair(first_version.value + 1, std::string("1:3")));
+  EXPECT_EQ(set("rows", "nonsense").code(), ec::malformed) << "the analysis refuses it";
+  EXPECT_EQ(set("rows", "1:3").get().size(), 64u) << "the same again is no change";
+  EXPECT_TRUE(reducer.all<change_parameters>().empty());
+  auto hash = set("rows", "0:3").get();
+  auto hash_of = [&](const char* who) {
+    auto config = user.ask<value>(actor, config_atom::value).get();
+    return *config.find(who)->find("parameters_hash");
+  };
+  EXPECT_EQ(hash_of("reducer"), value()) << "it has not answered yet";
+  EXPECT_EQ(latest(reducer).second, "0:3");
+  EXPECT_EQ(hash_of("reducer"), value(hash));
+  EXPECT_THAT(to_json(*ledger().find("parameters")), HasSubstr("\"values\":{\"rows\":\"0:3\"}"));
+}
+
+TEST_F(controller, a_restarted_one_knows_the_parameters_of_its_scan) {
+  keep_journal();
+  auto head = begin(simple_map(3));
+  user.ask<std::string>(actor, set_parameter{"rows", "0:3", false}).get();
+  auto version = reducer.expect<change_parameters>().version;
+  restart();
+  EXPECT_EQ(user.ask<std::string>(actor, get_parameter{"rows"}).get(), "0:3");
+  join(reducer_process());
+  auto m = reducer.expect<arm>();
+  EXPECT_TRUE(m.resume);
+  EXPECT_EQ(m.head.scan, head.scan);
+  EXPECT_EQ(m.parameters.at("rows"), "1:2") << "it may be given results of each version";
+  auto change = reducer.expect<change_parameters>();
+  EXPECT_EQ(change.version, version);
+  EXPECT_EQ(change.parameters.at("rows"), "0:3");
+  join(first_process());
+  auto order = w0.expect<arm>();
+  EXPECT_EQ(order.version, version);
+  EXPECT_EQ(order.parameters.at("rows"), "0:3");
+}
+
+TEST_F(controller, keeps_map_and_parameters_beside_recordings) {
+  temporary_directory folder;
+  user.ask<std::string>(actor, set_parameter{"dump_prefix", (folder / "sub/run_").string(), false}).get();
+  auto head = begin(simple_map(2));
+  auto scan = to_string(head.scan);
+  auto text = [&](const std::string& name) {
+    std::ifstream in(folder / ("sub/run_" + name));
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  EXPECT_THAT(text("mapping-" + scan + ".json"), HasSubstr("{\"parts\":{\"p\":{\"mapping\":"));
+  EXPECT_THAT(text("parameters-" + scan + ".json"), HasSubstr(R"({"data":"1:2","name":"rows"})"));
+}
 
 TEST_F(controller, refuses_what_is_no_map) {
   join_all();

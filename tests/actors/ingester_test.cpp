@@ -5,6 +5,8 @@
 #include <set>
 
 #include "actors/fixture.hpp"
+#include "recording/dump.hpp"
+#include "recording/mapped_file.hpp"
 #include "temporary_directory.hpp"
 
 namespace dtranspose {
@@ -24,6 +26,19 @@ stream_packet image(std::uint64_t number, std::string_view text = "frame") {
 }
 stream_packet end_packet(std::uint64_t images) {
   return {text_data("end"), {.kind = entry_kind::end, .message_number = images + 1}};
+}
+
+/// Events in the only file of a folder, with what they have; "-" for a gap.
+std::vector<std::string> recorded_in(const std::filesystem::path& folder) {
+  std::vector<std::string> list;
+  std::filesystem::path file;
+  for (auto& entry : std::filesystem::directory_iterator(folder)) file = entry.path();
+  dump_reader reader(mapped_file::open(file));
+  while (auto item = reader.next())
+    list.push_back(std::to_string(item->event) + "=" +
+                   (item->streams.empty() ? "-" : std::string(item->streams[0].data.frames()[0].text())));
+  EXPECT_EQ(reader.cut_off(), "");
+  return list;
 }
 
 class ingester : public testing::Test {
@@ -162,7 +177,7 @@ class ingester : public testing::Test {
   std::shared_ptr<source_script> script = std::make_shared<source_script>();
   std::chrono::nanoseconds stall_timeout = 0s;
   temporary_directory directory;
-  std::string recording;
+  recording_options recording;
   probe controller{w}, first{w}, second{w};
   std::uint64_t first_sequence = 0, second_sequence = 0;
   std::map<std::uint64_t, std::uint64_t> last_dispatch; ///< by scan
@@ -786,7 +801,7 @@ TEST_F(ingester, what_it_recorded_is_there_for_who_takes_its_stream_up) {
   for (bool known : {false, true}) {
     SCOPED_TRACE(known);
     temporary_directory folder;
-    recording = folder.path().string();
+    recording.folder = folder.path().string();
     auto complete = [&](arm m) {
       if (known) m.events_of_stream = {{event_number(0), 10, 1}};
       return m;
@@ -821,14 +836,14 @@ TEST_F(ingester, what_it_recorded_is_there_for_who_takes_its_stream_up) {
 }
 
 TEST_F(ingester, a_recording_that_was_cut_off_is_good_up_to_there) {
-  recording = directory.path().string();
+  recording.folder = directory.path().string();
   ready(10);
   assign(0, 6, {0});
   push({start_packet(), image(0, "a"), image(1, "b")});
   auto place = controller.expect<stream_began>().arm;
   restart();
   std::filesystem::path file;
-  for (auto& entry : std::filesystem::directory_iterator(recording)) file = entry.path();
+  for (auto& entry : std::filesystem::directory_iterator(recording.folder)) file = entry.path();
   ASSERT_FALSE(file.empty());
   std::filesystem::resize_file(file, std::filesystem::file_size(file) - 2);
   EXPECT_FALSE(resume(10, 0, place).open());
@@ -840,6 +855,102 @@ TEST_F(ingester, a_recording_that_was_cut_off_is_good_up_to_there) {
   EXPECT_FALSE(resume(10, 0, place).open());
   tell_open(0, 10, 0);
   EXPECT_THAT(got_first(), ElementsAre("0=start", "1=a", "3=c")) << "what was written behind it can be read";
+  EXPECT_THAT(recorded_in(recording.folder), ElementsAre("0=start", "1=a", "3=c"));
+}
+
+TEST_F(ingester, a_packed_recording_that_was_cut_off_is_good_up_to_there) {
+  for (auto how : {packing::gzip, packing::zstd}) {
+    SCOPED_TRACE(ending_of(how));
+    temporary_directory folder;
+    recording = {.folder = folder.path().string(), .packed = how};
+    actor = nullptr;
+    script = std::make_shared<source_script>();
+    last_dispatch.clear();
+    first_sequence = 0;
+    ready(10);
+    assign(0, 6, {0});
+    push({start_packet(), image(0, "a")});
+    w.advance(300ms);
+    push({image(1, "b")});
+    w.advance(300ms);
+    auto place = controller.expect<stream_began>().arm;
+    restart();
+    std::filesystem::path file;
+    for (auto& entry : std::filesystem::directory_iterator(recording.folder)) file = entry.path();
+    EXPECT_EQ(file.extension(), ending_of(how));
+    std::filesystem::resize_file(file, std::filesystem::file_size(file) - 2);
+    EXPECT_FALSE(resume(10, 0, place).open());
+    tell_open(0, 10, 0);
+    got_first();
+    push({image(2, "c")});
+    w.advance(300ms);
+    EXPECT_THAT(recorded_in(folder.path()), testing::AnyOf(ElementsAre("0=start", "1=a", "3=c"),
+                                                           ElementsAre("0=start", "1=a", "2=b", "3=c")));
+    restart();
+    for (auto p : {&controller, &first, &second}) p->letters.clear();
+  }
+}
+
+TEST_F(ingester, records_where_the_scan_says) {
+  build();
+  introduce(10, first.handle);
+  introduce(11, second.handle);
+  auto m = order(10);
+  m.dump_prefix = (directory / "deep/run7_").string();
+  EXPECT_FALSE(controller.ask<armed>(actor, m).open());
+  assign(0, 6, {0});
+  push({start_packet(), image(0, "a")});
+  auto done = controller.ask<value>(actor, finish_recording{head_of()}).get();
+  auto file = directory / ("deep/run7_det-ingester-" + to_string(head_of().scan) + ".cbors");
+  EXPECT_EQ(*done.find("recording")->find("file")->as_text(), file.string());
+  EXPECT_EQ(number_in(done, {"recording", "events"}), 2u);
+  EXPECT_EQ(number_in(done, {"recording", "bytes"}), std::filesystem::file_size(file));
+  EXPECT_EQ(number_in(done, {"recording", "behind_bytes"}), 0u);
+  EXPECT_THAT(recorded_in(directory / "deep"), ElementsAre("0=start", "1=a"));
+}
+
+TEST_F(ingester, a_recording_that_is_behind_holds_its_source) {
+  recording = {.folder = directory.path().string(), .budget = 2 * frame_cost};
+  ready(100);
+  assign(0, 100, {0});
+  push({start_packet()});
+  script->push({image(0), image(1), image(2)});
+  auto before = script->allowed;
+  ASSERT_TRUE(w.step()); // the ingester, not the recorder
+  EXPECT_LE(script->allowed, std::max(before, script->handed_over + 2 * frame_cost));
+  auto text = [&] {
+    return *controller.ask<value>(actor, status_atom::value).get().find("state")->as_text();
+  };
+  w.run();
+  EXPECT_GT(script->allowed, script->handed_over + 2 * frame_cost) << "it has caught up";
+  EXPECT_EQ(text(), "reading");
+}
+
+TEST_F(ingester, a_recording_may_leave_gaps_and_says_where) {
+  recording = {.folder = directory.path().string(), .budget = 12, .leave_gaps = true};
+  ready(100);
+  assign(0, 100, {0});
+  push({start_packet()});
+  push({image(0), image(1), image(2), image(3)});
+  push({image(4)});
+  got_first();
+  EXPECT_THAT(recorded_in(directory.path()),
+              ElementsAre("0=start", "1=frame", "2=frame", "3=-", "4=-", "5=frame"));
+  auto status = controller.ask<value>(actor, finish_recording{head_of()}).get();
+  EXPECT_EQ(number_in(status, {"recording", "gap_events"}), 2u);
+  auto& gaps = *status.find("recording")->find("gaps")->as_list();
+  ASSERT_EQ(gaps.size(), 1u);
+  EXPECT_EQ(gaps[0], value(value_list{std::uint64_t{3}, std::uint64_t{4}}));
+}
+
+TEST_F(ingester, a_recording_that_cannot_be_written_is_named_and_the_stream_goes_on) {
+  recording.folder = "/dev/full/no";
+  ready(10);
+  assign(0, 6, {0});
+  push({start_packet(), image(0, "a")});
+  EXPECT_THAT(got_first(), ElementsAre("0=start", "1=a"));
+  auto status = controller.ask<value>(actor, finish_recording{head_of()}).get();
+  EXPECT_THAT(*status.find("recording_error")->as_text(), HasSubstr("/dev/full"));
 }
 
 TEST_F(ingester, says_how_it_is) {

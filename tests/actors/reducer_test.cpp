@@ -89,7 +89,11 @@ class reducer : public testing::Test {
   }
 
   static arm order(std::string analysis = "roi", std::uint64_t scan = 1) {
-    arm m{.head = head_of(scan), .events = 10, .streams = {"det"}, .analysis = std::move(analysis)};
+    arm m{.head = head_of(scan),
+          .events = 10,
+          .streams = {"det"},
+          .analysis = std::move(analysis),
+          .version = parameters_version(1)};
     m.workers = {{"w0", incarnation(20), 0}, {"w1", incarnation(21), 1}};
     return m;
   }
@@ -100,8 +104,7 @@ class reducer : public testing::Test {
   }
 
   void fold(probe& from, std::uint32_t index, mapped_batch b, std::uint64_t scan = 1) {
-    from.send(actor, results{head_of(scan), worker_index(index), sequence[index]++, parameters_version(1),
-                             std::move(b)});
+    from.send(actor, results{head_of(scan), worker_index(index), sequence[index]++, version, std::move(b)});
   }
   void close(std::vector<unmappable> list) {
     assembler.send(actor, closes{head_of(), closed++, std::move(list)});
@@ -137,6 +140,7 @@ class reducer : public testing::Test {
   std::uint64_t life = 30;
   probe controller{w}, first{w}, second{w}, third{w}, assembler{w};
   std::uint64_t sequence[2] = {}, closed = 0;
+  parameters_version version{1};
   caf::actor actor;
 };
 
@@ -435,6 +439,40 @@ TEST_F(reducer, the_file_is_the_same_after_a_restart) {
   auto rows = column(m.output, "/entry/result/mean");
   for (std::size_t e = 0; e < 8; ++e) EXPECT_EQ(rows[e], static_cast<double>(e));
   EXPECT_TRUE(std::isnan(rows[8]));
+}
+
+TEST_F(reducer, results_wait_for_the_parameters_they_were_made_with) {
+  keep_journal();
+  ready();
+  version = parameters_version(5);
+  fold(first, 0, mapped({slots(0)}));
+  EXPECT_THAT(ended(), IsEmpty());
+  EXPECT_THAT(first.all<resend>(), IsEmpty());
+  auto change = [&](std::uint64_t v, const char* rows) {
+    return controller.ask<parameters_version>(
+        actor, change_parameters{head_of(), parameters_version(v), {{"rows", rows}}});
+  };
+  EXPECT_EQ(change(5, "0:1").get(), parameters_version(5));
+  EXPECT_EQ(first.expect<resend>().next, 0u);
+  sequence[0] = 0;
+  fold(first, 0, mapped({slots(0)}));
+  version = parameters_version(1);
+  fold(second, 1, mapped({slots(1)}));
+  EXPECT_THAT(ended(), ElementsAre("0.0 folded", "1.0 folded")) << "an older version is known";
+  EXPECT_EQ(change(4, "0:1").get(), parameters_version(5));
+  restart();
+  version = parameters_version(5);
+  ended();
+  fold(first, 0, mapped({slots(2)}));
+  EXPECT_THAT(ended(), ElementsAre("2.0 folded")) << "the journal has them";
+  auto m = order();
+  m.resume = true;
+  m.version = parameters_version(6);
+  m.parameters = {{"rows", "0:2"}};
+  EXPECT_TRUE(controller.ask<armed>(actor, m).get().known);
+  version = parameters_version(6);
+  fold(first, 0, mapped({slots(3)}));
+  EXPECT_EQ(ended().back(), "3.0 folded") << "who was away is told with its arm";
 }
 
 TEST_F(reducer, a_restarted_one_asks_those_it_meets) {

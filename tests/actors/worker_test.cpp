@@ -122,6 +122,30 @@ TEST_F(worker, results_name_their_slots) {
   EXPECT_EQ(status("events"), 3u);
 }
 
+TEST_F(worker, says_which_parameters_its_results_were_made_with) {
+  ready("roi", {{"rows", "0:1"}});
+  give(0, {pixel(7)});
+  auto change = [&](std::uint64_t version, const char* rows) {
+    return controller.ask<parameters_version>(
+        actor, change_parameters{head_of(), parameters_version(version), {{"rows", rows}}});
+  };
+  EXPECT_EQ(change(8, "0:2").get(), parameters_version(8));
+  give(1, {pixel(7)});
+  EXPECT_EQ(change(9, "nonsense").get(), parameters_version(8)) << "it goes on with those of before";
+  give(2, {pixel(7)});
+  EXPECT_EQ(change(7, "0:1").get(), parameters_version(8)) << "an older one came late";
+  std::vector<std::uint64_t> versions;
+  for (auto& m : reducer.all<results>()) versions.push_back(m.version.value);
+  EXPECT_THAT(versions, ElementsAre(6, 8, 8));
+  auto m = order("roi");
+  m.resume = true;
+  m.version = parameters_version(10);
+  m.parameters = {{"rows", "0:1"}};
+  EXPECT_TRUE(controller.ask<armed>(actor, m).get().known);
+  give(3, {pixel(7)});
+  EXPECT_EQ(reducer.expect<results>().version, parameters_version(10)) << "it learns of them when it is back";
+}
+
 TEST_F(worker, nothing_is_told_as_runs) {
   ready("none");
   give(0, {pixel(1), pixel(2), pixel(3)});

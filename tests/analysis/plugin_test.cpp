@@ -40,14 +40,15 @@ class plugin : public testing::Test {
   /// Maps events 0..9 on two workers and folds what comes of them.
   std::vector<ended_slots> run(const std::map<std::string, std::string>& set) {
     auto settings = complete_parameters(*counting, set);
-    reducer.emplace(counting->make_reducer(settings), settings, reducer_host::row_sink());
+    reducer.emplace(counting->make_reducer(settings), settings, parameters_version(1),
+                    reducer_host::row_sink());
     std::vector<ended_slots> ended;
     for (std::uint32_t w = 0; w < 2; ++w) {
       worker_host worker(counting->make_worker(settings), settings, {"a", "b"});
       mapped_batch out;
       worker.process(batch(w * 5, 5), false, out);
       EXPECT_EQ(worker.finish(out), "");
-      reducer->fold(worker_index(w), out, ended);
+      reducer->fold(worker_index(w), parameters_version(1), out, ended);
     }
     reducer->finish();
     return ended;

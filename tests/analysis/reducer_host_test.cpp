@@ -18,8 +18,9 @@ class noting final : public reducer_part {
  public:
   explicit noting(std::vector<std::string>& log) : log_(log) {}
 
-  void process_result(const folded_result& r, const parameters&) override {
+  void process_result(const folded_result& r, const parameters& settings) override {
     auto text = *r.content.as_text();
+    thresholds.push_back(settings.text("threshold"));
     log_.push_back("fold " + text);
     last = r.event;
     events += r.events;
@@ -33,6 +34,12 @@ class noting final : public reducer_part {
   }
   void finish(const parameters&) override { log_.push_back("finish"); }
   value published() const override { return value_map{{"events", events}}; }
+  void change_parameters(const parameters& settings) override {
+    changes.push_back(settings.text("threshold"));
+    if (changes.back() == "refuse") throw std::runtime_error("no such threshold");
+  }
+
+  std::vector<std::string> thresholds, changes;
 
   std::optional<event_number> last;
   std::size_t events = 0;
@@ -54,7 +61,7 @@ class a_reducer_host : public testing::Test {
  protected:
   std::vector<ended_slots> fold(const mapped_batch& results) {
     std::vector<ended_slots> ended;
-    host.fold(worker_index(3), results, ended);
+    host.fold(worker_index(3), version, results, ended);
     return ended;
   }
   std::vector<ended_slots> fold(std::vector<mapped_batch::result> mapped) {
@@ -82,13 +89,48 @@ class a_reducer_host : public testing::Test {
 
   std::vector<std::string> log;
   std::vector<std::pair<std::uint64_t, std::string>> rows;
+  std::vector<std::uint64_t> row_versions;
+  parameters_version version{1};
   noting* part = new noting(log);
-  reducer_host host{
-      std::unique_ptr<reducer_part>(part), {}, [this](event_number event, const value& content) {
-        rows.emplace_back(event.value, *content.as_text());
-        if (rows.back().second == "no row") throw std::runtime_error("disk full");
-      }};
+  reducer_host host{std::unique_ptr<reducer_part>(part),
+                    {},
+                    version,
+                    [this](event_number event, const value& content, parameters_version made_with) {
+                      row_versions.push_back(made_with.value);
+                      rows.emplace_back(event.value, *content.as_text());
+                      if (rows.back().second == "no row") throw std::runtime_error("disk full");
+                    }};
 };
+
+parameters threshold(const char* text) {
+  parameters settings;
+  settings.set("threshold", text);
+  return settings;
+}
+
+TEST_F(a_reducer_host, folds_with_the_parameters_that_a_result_was_made_with) {
+  host.change_parameters(threshold("2"), parameters_version(2));
+  host.change_parameters(threshold("4"), parameters_version(4));
+  for (std::uint64_t v : {4, 1, 2, 3, 9}) {
+    version = parameters_version(v);
+    fold({result(run(v), "x")});
+  }
+  EXPECT_THAT(part->thresholds, ElementsAre("4", "", "2", "2", "4"));
+  EXPECT_THAT(row_versions, ElementsAre(4, 1, 2, 2, 4));
+  EXPECT_THAT(part->changes, ElementsAre("2", "4"));
+  host.change_parameters(threshold("3"), parameters_version(3));
+  EXPECT_EQ(part->changes.size(), 2u) << "an older one that comes late is none";
+}
+
+TEST_F(a_reducer_host, results_of_parameters_that_the_analysis_cannot_use_fail) {
+  host.change_parameters(threshold("refuse"), parameters_version(2));
+  version = parameters_version(2);
+  auto ended = fold({result(run(0), "a")});
+  EXPECT_THAT(text(ended), ElementsAre("failed: 0"));
+  EXPECT_EQ(ended[0].cause, "reducer: no such threshold");
+  version = parameters_version(1);
+  EXPECT_THAT(text(fold({result(run(1), "b")})), ElementsAre("folded: 1")) << "those of before are good";
+}
 
 TEST_F(a_reducer_host, folds_and_says_what_ended) {
   mapped_batch results;
@@ -208,11 +250,11 @@ TEST_F(a_reducer_host, passes_on_timer_finish_and_tree) {
 }
 
 TEST(reducer_host, works_without_rows) {
-  reducer_host host(std::make_unique<reducer_part>(), {}, {});
+  reducer_host host(std::make_unique<reducer_part>(), {}, parameters_version(1), {});
   mapped_batch results;
   results.mapped.push_back({run(0), {}, "a"});
   std::vector<ended_slots> ended;
-  host.fold(worker_index(0), results, ended);
+  host.fold(worker_index(0), parameters_version(1), results, ended);
   EXPECT_THAT(ended, SizeIs(1));
   EXPECT_TRUE(host.published().is_null());
 }

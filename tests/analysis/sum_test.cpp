@@ -48,7 +48,7 @@ class scan {
     auto settings = complete_parameters(*sum, {});
     for (std::size_t w = 0; w < workers; ++w)
       workers_.emplace_back(sum->make_worker(settings), settings, names);
-    reducer_.emplace(sum->make_reducer(settings), settings, reducer_host::row_sink());
+    reducer_.emplace(sum->make_reducer(settings), settings, parameters_version(1), reducer_host::row_sink());
   }
 
   /// Gives the next event to a worker; returns why it failed.
@@ -71,7 +71,7 @@ class scan {
   std::vector<ended_slots> fold(std::mt19937_64& random) {
     std::shuffle(flushed_.begin(), flushed_.end(), random);
     std::vector<ended_slots> ended;
-    for (auto& batch : flushed_) reducer_->fold(worker_index(0), batch, ended);
+    for (auto& batch : flushed_) reducer_->fold(worker_index(0), parameters_version(1), batch, ended);
     flushed_.clear();
     return ended;
   }

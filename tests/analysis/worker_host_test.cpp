@@ -24,7 +24,14 @@ class scripted final : public worker_part {
   std::function<value()> on_flush = [] { return value("flushed"); };
   std::function<value()> on_finish = [] { return value(); };
 
-  answer process_event(const event& e, const parameters&, bool tick) override { return on_event(e, tick); }
+  answer process_event(const event& e, const parameters& settings, bool tick) override {
+    limit = settings.text("limit");
+    return on_event(e, tick);
+  }
+  bool change_parameters(const parameters& settings) override { return on_change(settings); }
+
+  std::string limit; ///< of the last event
+  std::function<bool(const parameters&)> on_change = [](auto&) { return true; };
   void process_batch(std::span<const event> events, const parameters& settings, bool tick,
                      std::vector<answer>& answers) override {
     if (on_batch) return on_batch(events, tick, answers);
@@ -67,6 +74,54 @@ class a_worker_host : public testing::Test {
   scripted* part = new scripted;
   worker_host host{std::unique_ptr<worker_part>(part), {}, {"a", "b"}};
 };
+
+parameters limit(const char* text) {
+  parameters settings;
+  settings.set("limit", text);
+  return settings;
+}
+
+TEST_F(a_worker_host, flushes_before_parameters_change) {
+  part->on_event = [](auto&, bool) { return answer::deferred(); };
+  process(0, 2);
+  mapped_batch out;
+  part->on_change = [&](auto& settings) {
+    EXPECT_THAT(out.mapped, SizeIs(1)) << "what was deferred is covered already";
+    return settings.text("limit") == "2";
+  };
+  EXPECT_EQ(host.change_parameters(limit("2"), {}, out), "");
+  process(2, 1);
+  EXPECT_EQ(part->limit, "2");
+}
+
+TEST_F(a_worker_host, another_part_takes_over_where_one_cannot_change) {
+  part->on_change = [](auto&) { return false; };
+  part->on_finish = [] { return value("gathered"); };
+  scripted* next = nullptr;
+  mapped_batch out;
+  auto make = [&](const parameters& settings) {
+    EXPECT_EQ(settings.text("limit"), "2");
+    return std::unique_ptr<worker_part>(next = new scripted);
+  };
+  EXPECT_EQ(host.change_parameters(limit("2"), make, out), "");
+  ASSERT_THAT(out.mapped, SizeIs(1));
+  EXPECT_EQ(out.mapped[0].slots.events.count, 0u);
+  EXPECT_EQ(*out.mapped[0].content.as_text(), "gathered");
+  process(0, 1);
+  EXPECT_EQ(next->limit, "2");
+}
+
+TEST_F(a_worker_host, keeps_its_parameters_where_the_analysis_refuses_others) {
+  mapped_batch out;
+  part->on_change = [](auto&) -> bool { throw std::runtime_error("too much"); };
+  EXPECT_THROW(host.change_parameters(limit("2"), {}, out), std::runtime_error);
+  part->on_change = [](auto&) { return false; };
+  auto make = [](const parameters&) -> std::unique_ptr<worker_part> { throw std::runtime_error("no"); };
+  EXPECT_THROW(host.change_parameters(limit("2"), make, out), std::runtime_error);
+  EXPECT_TRUE(out.nothing());
+  process(0, 1);
+  EXPECT_EQ(part->limit, "");
+}
 
 TEST_F(a_worker_host, gives_events_with_their_streams_and_keeps_results_apart) {
   part->on_event = [](const event& e, bool) {

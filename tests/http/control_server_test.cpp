@@ -44,6 +44,14 @@ class fake_system : public control_interface {
   http_answer status() override { throw std::runtime_error("no \"status\""); }
   http_answer ledger() override { return {404, error_body("no scan")}; }
   http_answer stop() override { return {200, "null"}; }
+  http_answer parameters() override { return {200, "[]"}; }
+  http_answer parameter(const std::string& name) override {
+    if (name == "none") return {404, error_body("Parameter not found")};
+    return {200, "bytes of " + name, "application/x.bytes"};
+  }
+  http_answer set_parameter(const std::string& name, std::string_view written, bool lenient) override {
+    return {200, "\"" + name + "=" + std::string(written) + (lenient ? "?" : "") + "\""};
+  }
 
   std::mutex mutex;
   std::string body;
@@ -91,6 +99,29 @@ std::string exchange(std::uint16_t port, const std::string& request) {
 TEST(error_body, is_json) {
   EXPECT_EQ(error_body("Not Found"), R"({"detail":"Not Found"})");
   EXPECT_EQ(error_body("a \"b\"\n"), R"({"detail":"a \"b\"\n"})");
+}
+
+TEST_F(control_server_test, parameters_have_names_in_their_path) {
+  expect_answer(client.Get("/api/v1/parameters"), 200, "[]");
+  auto got = client.Get("/api/v1/parameter/a%20b%2Fc");
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->body, "bytes of a b/c");
+  EXPECT_EQ(got->get_header_value("Content-Type"), "application/x.bytes");
+  expect_answer(client.Get("/api/v1/parameter/none"), 404, error_body("Parameter not found"));
+  expect_answer(client.Post("/api/v1/parameter/x", "5", "text/plain"), 200, "\"x=5\"");
+  expect_answer(client.Post("/api/v1/parameter/x", "", "text/plain"), 200, "\"x=\"");
+  expect_answer(client.Post("/api/v1/parameter/x?lenient=1", "5", "text/plain"), 200, "\"x=5?\"");
+  expect_answer(client.Post("/api/v1/parameter/x?lenient=so", "5", "text/plain"), 422,
+                error_body("lenient: \"so\" is neither true nor false"));
+  for (auto path : {"/api/v1/parameter/", "/api/v1/parameter", "/api/v1/parameter/a/b"}) {
+    auto answer = client.Get(path);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 404) << path;
+  }
+  auto refused = client.Delete("/api/v1/parameter/x");
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->status, 405);
+  EXPECT_EQ(refused->get_header_value("Allow"), "GET, POST");
 }
 
 TEST_F(control_server_test, routes) {

@@ -7,6 +7,7 @@
 
 #include "recording/dump.hpp"
 #include "recording/dump_writer.hpp"
+#include "recording/gzip.hpp"
 #include "recording/packed.hpp"
 #include "recordings.hpp"
 #include "temporary_directory.hpp"
@@ -24,7 +25,7 @@ std::string text(std::span<const std::byte> bytes) {
 }
 
 /// What is in `packed`, and why not more.
-std::pair<std::string, std::string> unpacked(std::string_view packed, std::size_t limit = gzip_limit) {
+std::pair<std::string, std::string> unpacked(std::string_view packed, std::size_t limit = unpacked_limit) {
   // Memory of just this size, so that a sanitizer sees every step beyond.
   std::vector<std::byte> bytes(std::as_bytes(std::span(packed)).begin(),
                                std::as_bytes(std::span(packed)).end());

@@ -132,8 +132,10 @@ raw_path = { det = "/entry/data" }
 overwrite = true
 [recording]
 directory = "recordings"
-as = "wire"
+as = "dump"
 behind = "gap"
+budget = "1MB"
+packed = "zstd"
 [[simulate]]
 stream = "det"
 frames = 10
@@ -192,8 +194,10 @@ every = 5
   EXPECT_THAT(x.output.raw_path, ElementsAre(Pair("det", "/entry/data")));
   EXPECT_TRUE(x.output.overwrite);
   EXPECT_EQ(x.recording.directory, "recordings");
-  EXPECT_EQ(x.recording.as, recording_form::wire);
+  EXPECT_EQ(x.recording.as, recording_form::dump);
   EXPECT_EQ(x.recording.behind, recorder_behind::gap);
+  EXPECT_EQ(x.recording.budget, 1'000'000u);
+  EXPECT_EQ(x.recording.packed, packing::zstd);
 
   ASSERT_EQ(x.simulate.size(), 1u);
   auto& simulate = x.simulate[0];

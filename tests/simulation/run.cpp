@@ -50,10 +50,11 @@ enum class fault_kind : std::uint8_t {
   late_join,
   stop,
   cut_frames,
+  set_parameter,
 };
 constexpr const char* fault_names[] = {"kill_worker", "kill_ingester", "kill_reducer", "kill_controller",
                                        "cut",         "freeze",        "disk_full",    "late_join",
-                                       "stop",        "cut_frames"};
+                                       "stop",        "cut_frames",    "set_parameter"};
 
 struct fault {
   fault_kind kind;
@@ -185,7 +186,7 @@ class run {
 
   void draw() {
     witness().folds.clear();
-    witness().last_result = 0;
+    witness().last_result = witness().mixed_up = 0;
     draw_map();
     draw_places();
     mode_ = static_cast<answers>(below(3));
@@ -278,7 +279,7 @@ class run {
     if (how_.variant == "lossless")
       kinds = {fault_kind::kill_worker, fault_kind::kill_reducer, fault_kind::kill_controller,
                fault_kind::cut,         fault_kind::freeze,       fault_kind::disk_full,
-               fault_kind::late_join,   fault_kind::cut_frames};
+               fault_kind::late_join,   fault_kind::cut_frames,   fault_kind::set_parameter};
     if (kinds.empty()) return;
     std::uint64_t latest = std::uint64_t{10} << below(9);
     bool stops = false;
@@ -321,6 +322,8 @@ class run {
       case fault_kind::stop:
         stops = true;
         break;
+      case fault_kind::set_parameter:
+        break;
       }
       faults_.push_back(f);
     }
@@ -345,7 +348,8 @@ class run {
                        bulk_from_);
     for (auto& f : faults_) {
       text += fmt::format("  step {}: {}", f.step, fault_names[static_cast<int>(f.kind)]);
-      if (f.kind != fault_kind::stop) text += " " + places_[f.target].name;
+      if (f.kind != fault_kind::stop && f.kind != fault_kind::set_parameter)
+        text += " " + places_[f.target].name;
       if (f.kind == fault_kind::cut || f.kind == fault_kind::cut_frames)
         text += " - " + places_[f.other].name;
       text += f.duration < 0 ? ", for good\n" : fmt::format(", {} ms\n", f.duration / 1'000'000);
@@ -516,6 +520,11 @@ class run {
       if (!target.late) return;
       target.late = false;
       start(target);
+      return;
+    case fault_kind::set_parameter:
+      if (places_[0].now)
+        caf::anon_send(places_[0].now->controller,
+                       dtranspose::set_parameter{"tone", std::to_string(++tone_), false});
       return;
     case fault_kind::stop:
       stopped_ = true;
@@ -739,12 +748,28 @@ class run {
       if (now.trouble.empty()) look(p.now->info.assembler, p.name, {"unaccepted_closes"});
       for (auto& w : p.now->info.workers) {
         look(w.handle, w.name, {"deferred"});
+        check_version(w.handle, w.name, now);
         if (now.trouble.empty()) look(w.handle, w.name, {"unaccepted_results"});
       }
       // Who was away when events ended may not have been told yet.
       if (now.trouble.empty() && faults_of_ingesters_are_none())
         for (auto& i : p.now->info.ingesters) look(i.handle, i.stream, {"held_bytes"});
     }
+  }
+
+  /// Everybody has the parameters that were set last.
+  void check_version(const caf::actor& actor, const std::string& who, const progress& now) {
+    auto ledger = cluster_.ask<value>(places_[0].now->controller, ledger_atom::value);
+    auto report = cluster_.ask<value>(actor, status_atom::value);
+    auto armed = report ? report->find("armed") : nullptr;
+    if (!ledger || !armed || *armed != value(true) || !now.trouble.empty()) return;
+    auto changes = ledger->find("parameters")->as_list();
+    if (changes->empty()) return;
+    auto last = number(changes->back(), "version");
+    if (number(*report, "parameters_version") != last)
+      throw violation(fmt::format("{} has version {} of the parameters, the last is {}", who,
+                                  number(*report, "parameters_version"), last) +
+                      describe());
   }
 
   /// For people: who waits for what.
@@ -812,13 +837,33 @@ class run {
     fold f;
     if (!file) return f;
     std::set<worker_index> fenced;
+    std::map<parameters_version, std::string> tones;
+    auto note_tone = [&](const auto& m) {
+      auto tone = m.parameters.find("tone");
+      tones[m.version] = tone == m.parameters.end() ? "0" : tone->second;
+    };
     auto end = [&](const slot_run& run, fate how) {
       for (auto& s : slots_of(run)) f.ends.emplace(s, how);
     };
     for (auto& record : file->records) switch (record.kind) {
+      case 1:
+        note_tone(read<arm>(record));
+        break;
+      case 7:
+        note_tone(read<change_parameters>(record));
+        break;
       case 2: {
         auto m = read<results>(record);
-        for (auto& r : m.mapped.mapped) fold_result(f, r);
+        if (!tones.contains(m.version))
+          throw violation(
+              fmt::format("results of version {} of the parameters, which is not known", m.version.value));
+        for (auto& r : m.mapped.mapped) {
+          auto made_with = std::to_string(r.content.as_array()->elements<std::uint64_t>()[1]);
+          if (made_with != tones[m.version])
+            throw violation(fmt::format("a result made with tone {} says version {}, which is tone {}",
+                                        made_with, m.version.value, tones[m.version]));
+          fold_result(f, r);
+        }
         for (auto& run : m.mapped.empty) end(run, fate::empty);
         for (auto& failure : m.mapped.failed) end(failure.slots, fate::failed);
         break;
@@ -847,7 +892,7 @@ class run {
     auto numbers = r.content.as_array()->elements<std::uint64_t>();
     for (auto& s : all) f.ends.emplace(s, fate::folded);
     f.results.push_back(numbers[0]);
-    f.contents[numbers[0]] = {numbers.begin() + 1, numbers.end()};
+    f.contents[numbers[0]] = {numbers.begin() + 2, numbers.end()};
     f.covered[numbers[0]] = all;
   }
 
@@ -860,6 +905,8 @@ class run {
     auto listed = fates_listed(ledger);
     auto f = fold_journal();
     check_folds(f);
+    if (witness().mixed_up > 0)
+      throw violation(fmt::format("{} results with parameters of others", witness().mixed_up));
     check_contents(f);
     check_fates(ledger, listed, f, state);
     check_losses(listed);
@@ -1008,6 +1055,7 @@ class run {
   }
 
   std::uint64_t seed_;
+  std::uint64_t tone_ = 0; ///< as it was set last
   const settings& how_;
   std::mt19937_64 random_;
   outcome result_;
@@ -1045,8 +1093,9 @@ outcome run_seed(std::uint64_t seed, const settings& how) { return run(seed, how
 
 const std::vector<std::string>& variants() {
   static const std::vector<std::string> list = {
-      "none",      "kill_worker", "kill_ingester", "kill_reducer", "kill_controller", "cut",      "freeze",
-      "disk_full", "late_join",   "stop",          "cut_frames",   "kill_any",        "lossless", "all"};
+      "none",       "kill_worker",   "kill_ingester", "kill_reducer", "kill_controller",
+      "cut",        "freeze",        "disk_full",     "late_join",    "stop",
+      "cut_frames", "set_parameter", "kill_any",      "lossless",     "all"};
   return list;
 }
 

@@ -12,6 +12,8 @@ struct witness_book {
   std::uint64_t last_result = 0;
   /// By reducer part, in the order in which they were made: the numbers of the results that it folded.
   std::deque<std::vector<std::uint64_t>> folds;
+  /// Results that were folded, or made, with other parameters than those they belong to.
+  std::uint64_t mixed_up = 0;
 };
 
 /// How the worker parts answer, as the parameter `mode` says it.

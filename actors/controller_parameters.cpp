@@ -1,0 +1,180 @@
+/// Parameters of the analysis: what there are, and how a change gets to those who work with them.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/controller_state.hpp"
+#include "analysis/registry.hpp"
+#include "model/error.hpp"
+#include "recording/scan_files.hpp"
+
+namespace dtranspose {
+
+namespace {
+
+/// Changes that the ledger lists; the rest is counted.
+constexpr std::size_t most_listed_changes = 1000;
+/// Versions that a reducer can be told again.
+constexpr std::size_t most_versions = 64;
+/// Texts of parameters that the ledger shows whole.
+constexpr std::size_t longest_shown = 1000;
+
+value shown(const std::string& written) {
+  bool plain = written.size() <= longest_shown && written.find('\0') == std::string::npos;
+  return plain ? value(written) : value(fmt::format("{} bytes", written.size()));
+}
+
+} // namespace
+
+/// Where the analysis cannot be had here, what members say of it counts.
+void controller_state::begin_book() {
+  book = parameter_book(options.around.random);
+  try {
+    code = load_analysis(options.analysis);
+    book.describe(code->describe_parameters());
+  } catch (const std::exception& e) {
+    spdlog::warn("the controller does not know what parameters there are: {}", e.what());
+  }
+  for (auto& [name, written] : options.parameters) {
+    bool described = false;
+    for (auto& p : book.described()) described = described || p.name == name;
+    try {
+      if (code && !described) throw std::runtime_error("not described");
+      book.set(name, written);
+    } catch (const std::exception&) {
+      unusable[name] = written; // who is armed with it says why
+    }
+  }
+}
+
+std::map<std::string, std::string> controller_state::parameters_to_use() const {
+  auto all = book.of_analysis();
+  for (auto& [name, written] : unusable) all[name] = written;
+  return all;
+}
+
+value controller_state::list_parameters() const {
+  value_list list;
+  for (auto& p : book.described())
+    list.push_back(value_map{{"name", p.name},
+                             {"description", p.description.empty() ? value() : value(p.description)},
+                             {"dtype", name_of(p.type)},
+                             {"default", default_of(p)}});
+  return list;
+}
+
+/// As the interface gives it: of the type of the parameter.
+value controller_state::default_of(const parameter_description& p) {
+  switch (p.type) {
+  case parameter_type::integer:
+    return parameters::integer_of(p.initial).value_or(0);
+  case parameter_type::real:
+    return parameters::real_of(p.initial).value_or(0.0);
+  case parameter_type::boolean:
+    return p.initial == "True";
+  default:
+    return p.initial;
+  }
+}
+
+caf::result<std::string> controller_state::get(const get_parameter& m) const {
+  if (auto written = book.find(m.name)) return *written;
+  return make_error(ec::not_found, "Parameter not found");
+}
+
+caf::result<std::string> controller_state::set(const set_parameter& m) {
+  auto before = book;
+  try {
+    book.set(m.name, m.written, m.lenient);
+    if (code && book.version() != before.version()) {
+      parameters settings;
+      for (auto& [name, written] : book.of_analysis()) settings.set(name, written);
+      (void)code->describe_results(settings);
+    }
+  } catch (const std::exception& e) {
+    book = std::move(before);
+    return make_error(ec::malformed, e.what());
+  } catch (...) {
+    book = std::move(before);
+    return make_error(ec::malformed, fmt::format("parameter '{}': the analysis refuses it", m.name));
+  }
+  unusable.erase(m.name);
+  if (book.version() != before.version()) {
+    spdlog::info("parameter '{}' is set, version {}", m.name, book.version().value);
+    tell_parameters();
+  }
+  return book.hash();
+}
+
+/// Who is not there gets them when it comes back; who is being armed gets them behind that, in this order.
+void controller_state::tell_parameters() {
+  if (!current || current->life.state() != scan_state::running) return;
+  auto& s = *current;
+  if (book.version() <= s.setup.version) return;
+  s.setup.parameters = parameters_to_use();
+  s.setup.version = book.version();
+  note(record_kind::parameters, s.setup.version, s.setup.parameters);
+  commit_journal();
+  note_change();
+  tell_reducer(s.setup.version, s.setup.parameters);
+  for (std::uint32_t w = 0; w < s.workers.size(); ++w)
+    if (!s.setup.workers[w].gone)
+      tell(s.workers[w].handle, "worker " + s.setup.workers[w].name, s.setup.version, s.setup.parameters,
+           [this, w](auto v) { current->workers[w].version = v; });
+}
+
+void controller_state::tell_reducer(parameters_version version,
+                                    const std::map<std::string, std::string>& written) {
+  if (!current->reducer) return;
+  tell(current->reducer, "the reducer", version, written, [this, life = current->reducer_life](auto v) {
+    if (current->reducer_life == life) current->reducer_version = v;
+  });
+}
+
+void controller_state::tell(const caf::actor& to, std::string who, parameters_version version,
+                            const std::map<std::string, std::string>& written,
+                            std::function<void(parameters_version)> answered) {
+  self->request(to, options.arm_timeout, dtranspose::change_parameters{current->head(), version, written})
+      .then(
+          [this, number = scan_number, answered = std::move(answered)](parameters_version v) {
+            if (number == scan_number) answered(v);
+          },
+          [who = std::move(who)](const caf::error& e) {
+            spdlog::warn("{} has not taken the parameters: {}", who, text_of(e));
+          });
+}
+
+/// For the ledger: which version has which values, and when it began.
+void controller_state::note_change() {
+  auto& s = *current;
+  s.versions.emplace_back(s.setup.version, s.setup.parameters);
+  if (s.versions.size() > most_versions) s.versions.pop_front();
+  if (s.changes.size() >= most_listed_changes) return void(++s.changes_not_listed);
+  value_map values;
+  for (auto& [name, written] : s.setup.parameters) {
+    auto before = s.noted_parameters.find(name);
+    if (before == s.noted_parameters.end() || before->second != written) values.set(name, shown(written));
+  }
+  s.noted_parameters = s.setup.parameters;
+  auto since = s.armed_at == 0 ? 0.0 : static_cast<double>(options.around.steady() - s.armed_at) * 1e-9;
+  s.changes.push_back(value_map{{"version", s.setup.version.value},
+                                {"seconds", since},
+                                {"assigned_events", s.bindings.bound()},
+                                {"values", std::move(values)}});
+}
+
+/// Map and parameters beside the recordings of the streams.
+void controller_state::keep_scan_files() {
+  auto& s = *current;
+  auto prefix = s.setup.dump_prefix.empty() ? options.recording_prefix : s.setup.dump_prefix;
+  if (prefix.empty()) return;
+  blocking_section others_go_on;
+  try {
+    write_scan_files(prefix, to_string(s.setup.head.scan), s.map->to_json(), book.all());
+  } catch (const std::exception& e) {
+    spdlog::error("{}", e.what());
+    s.complaints.push_back(e.what());
+  }
+}
+
+} // namespace dtranspose

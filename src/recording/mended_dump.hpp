@@ -1,0 +1,17 @@
+/// Dumps that go on after a crash.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "recording/dump.hpp"
+#include "recording/gathering_file.hpp"
+
+namespace dtranspose {
+
+/// All whole items of a dump. What is cut off within an item would hide what is written behind it, and is cut
+/// away; of a packed file, what is whole in a member that is cut off is packed anew. Throws
+/// std::runtime_error, naming the file.
+std::vector<dump_item> mend_dump(const std::filesystem::path& path, packing how);
+
+} // namespace dtranspose

@@ -1,0 +1,18 @@
+/// Zstandard around recordings: it is unpacked into memory, as far as it can be.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "recording/unpacked.hpp"
+
+namespace dtranspose {
+
+/// Do these first bytes of a file begin Zstandard?
+bool is_zstd(std::span<const std::byte> bytes);
+
+/// Unpacks all frames, one behind the other. Throws std::runtime_error when that is more than `limit` bytes,
+/// std::bad_alloc when there is no memory for it.
+unpacked unpack_zstd(std::span<const std::byte> packed, std::size_t limit = unpacked_limit);
+
+} // namespace dtranspose
