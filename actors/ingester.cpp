@@ -33,6 +33,8 @@ constexpr std::size_t largest_message = 4 << 20;
 constexpr std::size_t most_entries = 512;
 /// After so many ways for large frames that could not be had, they go in messages.
 constexpr int most_ways_in_vain = 3;
+/// Gaps of a recording that are listed; all are counted.
+constexpr std::size_t most_gaps = 1000;
 
 struct ingester_state;
 using ingester_actor = caf::stateful_actor<ingester_state>;
@@ -221,7 +223,6 @@ struct ingester_state {
   }
 
   void leave_gap(event_number event, stream_data& data) {
-    constexpr std::size_t most_gaps = 1000;
     if (tape.gap_events++ == 0)
       spdlog::warn("ingester {}: the recording is behind, and leaves out event {} and more", options.stream,
                    event.value);
@@ -242,6 +243,7 @@ struct ingester_state {
     tape.written = m.bytes;
     tape.file_bytes = m.written;
     if (!m.trouble.empty()) tape.trouble = m.trouble;
+    tape.lost = m.lost;
   }
 
   /// Bytes that the source may hand over before the recorder has to write some of what it has.
@@ -655,11 +657,21 @@ struct ingester_state {
   }
 
   value recording_status() const {
-    value_list gaps;
-    for (auto& gap : tape.gaps) gaps.push_back(value_list{gap.first.value, gap.end.value - 1});
-    return value_map{{"file", tape.file.string()},    {"events", tape.events - tape.gap_events},
-                     {"bytes", tape.file_bytes},      {"behind_bytes", tape.handed - tape.written},
-                     {"gap_events", tape.gap_events}, {"gaps", std::move(gaps)}};
+    std::uint64_t lost_events = 0;
+    for (auto& range : tape.lost) lost_events += range.end.value - range.first.value;
+    value_map m{{"file", tape.file.string()}, {"events", tape.events - tape.gap_events}};
+    m.set("bytes", tape.file_bytes).set("behind_bytes", tape.handed - tape.written);
+    m.set("gap_events", tape.gap_events).set("gaps", list_of(tape.gaps));
+    m.set("lost_events", lost_events).set("lost", list_of(tape.lost));
+    return m;
+  }
+
+  /// First and last events of the first ranges.
+  static value_list list_of(const std::vector<event_range>& ranges) {
+    value_list list;
+    for (auto& range : ranges)
+      if (list.size() < most_gaps) list.push_back(value_list{range.first.value, range.end.value - 1});
+    return list;
   }
 
   void add_queue(value_map& m) const {
@@ -711,6 +723,7 @@ struct ingester_state {
     std::uint64_t file_bytes = 0;             ///< bytes that are written
     std::uint64_t events = 0, gap_events = 0; ///< handed over, gaps included; gaps
     std::vector<event_range> gaps;            ///< the first ones
+    std::vector<event_range> lost;            ///< that could not be written
     std::string trouble;
   } tape;
   /// What was recorded before and is not assigned yet.

@@ -11,6 +11,7 @@
 #include "actors/conduct.hpp"
 #include "actors/frugal_scheduler.hpp"
 #include "actors/messages.hpp"
+#include "model/interval_set.hpp"
 #include "recording/dump_writer.hpp"
 
 namespace dtranspose {
@@ -49,23 +50,23 @@ struct recorder_state {
   void open(const std::filesystem::path& file) {
     if (writer) finish();
     owner = caf::actor_cast<caf::actor>(self->current_sender());
-    done = {file, 0, 0, {}};
+    done = {file, 0, 0, {}, {}};
+    gathered.clear();
+    missing.clear();
+    lost.clear();
     if (file.empty()) return;
     attempt([&] { writer.emplace(file, options.packed); });
   }
 
   void take(const recordable& m) {
     waiting += m.bytes;
-    if (writer) {
-      auto now = static_cast<double>(options.wall()) * 1e-9;
-      attempt([&] {
-        for (auto& [event, data] : *m.entries) {
-          dump_stream one{options.stream, data};
-          bool gap = !data;
-          writer->append(event.value, {&one, gap ? std::size_t{0} : std::size_t{1}}, now);
-        }
-      });
-    }
+    pace.run([&] {
+      name_what_is_missing();
+      for (auto& [event, data] : *m.entries) {
+        put(event, data);
+        if (missing.intervals() > 0) name_what_is_missing();
+      }
+    });
     // Trouble is told as what it is, but nobody waits for what cannot be written.
     if (!writer || options.packed == packing::none || writer->file().gathered() >= member_bytes)
       return flush();
@@ -74,14 +75,37 @@ struct recorder_state {
     self->delayed_send(self, member_time, tick_atom::value);
   }
 
+  /// Without data: a gap.
+  void put(event_number event, const stream_data& data) {
+    gathered.insert(event.value, event.value + 1);
+    if (!writer) return;
+    attempt([&] {
+      dump_stream one{options.stream, data};
+      auto now = static_cast<double>(options.wall()) * 1e-9;
+      writer->append(event.value, {&one, data ? std::size_t{1} : std::size_t{0}}, now);
+      if (writer->file().gathered() == 0) gathered.clear();
+    });
+  }
+
+  /// What was lost when the file could not be written is a gap, once it can.
+  void name_what_is_missing() {
+    for (auto& [first, end] : std::exchange(missing, {}))
+      for (auto e = first; e < end; ++e) put(event_number(e), {});
+  }
+
   void flush() {
-    if (writer) attempt([&] { writer->flush(); });
+    if (writer) pace.run([&] { attempt([&] { writer->flush(); }); });
+    gathered.clear();
     done.bytes += std::exchange(waiting, 0);
     if (owner) self->send(owner, done);
   }
 
   recorded finish() {
-    if (writer) attempt([&] { writer->sync(); });
+    pace.run([&] {
+      name_what_is_missing();
+      if (writer) attempt([&] { writer->sync(); });
+    });
+    gathered.clear();
     done.bytes += std::exchange(waiting, 0);
     writer.reset();
     return done;
@@ -90,12 +114,17 @@ struct recorder_state {
   template <class F>
   void attempt(F&& write) {
     try {
-      pace.run(write);
+      write();
       if (writer) done.written = writer->file().written();
-      done.trouble.clear();
     } catch (const std::exception& e) {
       if (done.trouble.empty()) spdlog::error("stream {}: not recorded: {}", options.stream, e.what());
       done.trouble = e.what();
+      for (auto& [first, end] : std::exchange(gathered, {})) {
+        missing.insert(first, end);
+        lost.insert(first, end);
+      }
+      done.lost.clear();
+      for (auto& [first, end] : lost) done.lost.push_back({event_number(first), event_number(end)});
     }
   }
 
@@ -105,6 +134,9 @@ struct recorder_state {
   caf::actor owner;
   std::optional<dump_writer> writer;
   recorded done;
+  interval_set gathered;     ///< events that were put since the file was written last
+  interval_set missing;      ///< events that were lost and are not named in the file yet
+  interval_set lost;         ///< all of those
   std::uint64_t waiting = 0; ///< bytes that were taken and not flushed
   bool flush_due = false;
 };

@@ -105,7 +105,7 @@ def record(program, folder, size, frames, packed):
 
 def replay(program, file):
     """Seconds of the scan."""
-    done = subprocess.run([program, "replay", file, "--analysis", "none", "--json"], check=True,
+    done = subprocess.run([program, "replay", file, "--analysis", "roi", "--json"], check=True,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PATIENCE)
     return json.loads(done.stdout.splitlines()[-1])["seconds"]
 

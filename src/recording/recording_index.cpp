@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "recording/dump.hpp"
+#include "recording/ordered_dump.hpp"
 
 namespace dtranspose {
 
@@ -54,7 +54,7 @@ event_runs merged(const std::string& name, std::vector<part_of_stream>& parts) {
 class indexer {
  public:
   void read(const std::shared_ptr<const mapped_file>& file) {
-    dump_reader reader(file);
+    ordered_dump_reader reader(file);
     std::uint64_t last = 0;
     while (auto item = reader.next()) {
       if (item->event < last)

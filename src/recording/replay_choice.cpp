@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "recording/dump.hpp"
+#include "recording/ordered_dump.hpp"
 #include "recording/type_reader.hpp"
 
 namespace dtranspose {
@@ -46,7 +46,7 @@ std::set<std::uint64_t> starts_before(const std::vector<std::shared_ptr<const ma
   std::map<std::string, std::uint64_t> latest;
   for (auto& file : files) {
     std::map<std::string, start_finder> finders;
-    dump_reader reader(file);
+    ordered_dump_reader reader(file);
     for (auto item = reader.next(); item && item->event < event; item = reader.next())
       for (auto& stream : item->streams)
         if (finders.try_emplace(stream.name, stream.data.type()).first->second.is_start(stream.data)) {
@@ -63,7 +63,7 @@ recorded_span times_between(const std::vector<std::shared_ptr<const mapped_file>
                             std::uint64_t last) {
   std::optional<recorded_span> times;
   for (auto& file : files) {
-    dump_reader reader(file);
+    ordered_dump_reader reader(file);
     for (auto item = reader.next(); item && item->event <= last; item = reader.next())
       if (auto time = item->created_at; time && item->event >= first)
         times = joined(times, recorded_span{*time, *time});

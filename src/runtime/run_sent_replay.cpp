@@ -10,7 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include "recording/capture_index.hpp"
-#include "recording/dump.hpp"
+#include "recording/ordered_dump.hpp"
 #include "recording/replay_map.hpp"
 #include "recording/type_reader.hpp"
 #include "runtime/commands.hpp"
@@ -57,7 +57,7 @@ const stream_settings& configured(const configuration& settings, const std::stri
 
 /// The messages of one stream of dumps, which are read one behind the other.
 timed_supply supply_of(const recordings& all, const std::string& stream) {
-  auto readers = std::make_shared<std::vector<dump_reader>>();
+  auto readers = std::make_shared<std::vector<ordered_dump_reader>>();
   for (auto& file : all.dumps) readers->emplace_back(file);
   return [readers, stream]() -> std::optional<std::pair<stream_data, std::optional<double>>> {
     for (auto& reader : *readers)

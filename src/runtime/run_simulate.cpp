@@ -13,8 +13,8 @@
 #include "protocol/array_view.hpp"
 #include "protocol/protocol.hpp"
 #include "recording/capture_index.hpp"
-#include "recording/dump.hpp"
 #include "recording/message_reader.hpp"
+#include "recording/ordered_dump.hpp"
 #include "recording/recording_index.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/remote_controller.hpp"
@@ -29,7 +29,7 @@ constexpr auto poll_interval = std::chrono::milliseconds(100);
 
 /// The messages of one stream of a dump, in order.
 message_supply supply_of(std::shared_ptr<const mapped_file> file, std::string stream) {
-  auto reader = std::make_shared<dump_reader>(std::move(file));
+  auto reader = std::make_shared<ordered_dump_reader>(std::move(file));
   return [reader, stream = std::move(stream)]() -> std::optional<stream_data> {
     while (auto item = reader->next())
       for (auto& s : item->streams)

@@ -4,7 +4,7 @@
 #include <stop_token>
 #include <utility>
 
-#include "recording/dump.hpp"
+#include "recording/ordered_dump.hpp"
 #include "source/played_source.hpp"
 
 namespace dtranspose {
@@ -25,7 +25,7 @@ class stream_player {
   stream_player(const files& recorded, std::string_view stream, const event_runs* only)
       : stream_(stream), only_(only) {
     for (auto& file : recorded) {
-      heads_.push_back({dump_reader(file), {}});
+      heads_.push_back({ordered_dump_reader(file), {}});
       advance(heads_.back());
     }
   }
@@ -57,7 +57,7 @@ class stream_player {
 
  private:
   struct head {
-    dump_reader reader;
+    ordered_dump_reader reader;
     std::optional<dump_item> item;
   };
 

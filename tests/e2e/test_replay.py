@@ -240,7 +240,7 @@ def test_streams_are_recorded_again(timed, tmp_path):
     replay(tmp_path, timed, *ROI_OF_A)
     os.rename(tmp_path / "out.h5", tmp_path / "reference.h5")
     replay(tmp_path, timed, "--record", tmp_path / "again")
-    again = sorted((tmp_path / "again").iterdir())
+    again = sorted((tmp_path / "again").glob("*.cbors"))
     assert len(again) == 2
     process = Process("replay", tmp_path, "replay", *again, "--json", "--output", tmp_path / "out.h5", *ROI_OF_A)
     assert process.wait() == 0, process.report()
@@ -248,7 +248,7 @@ def test_streams_are_recorded_again(timed, tmp_path):
 
     replay(tmp_path, timed, "--record", tmp_path / "some", "--from", 5, "--to", 8)
     recorded = {}
-    for file in (tmp_path / "some").iterdir():
+    for file in (tmp_path / "some").glob("*.cbors"):
         for event, streams in events_of_dump(file):
             recorded.setdefault(event, {}).update(streams)
     original = {event: streams for event, streams in events_of_dump(timed) if event in (0, 5, 6, 7, 8, 41)}
@@ -287,7 +287,7 @@ class Stepped:
 
 
 def recorded_events(folder):
-    return [event for file in folder.glob("*") for event, _ in events_of_dump(file)]
+    return [event for file in folder.glob("*.cbors") for event, _ in events_of_dump(file)]
 
 
 def test_step_by_step_by_lines(xrd, tmp_path):
@@ -376,7 +376,7 @@ def test_compressed_chunks_are_passed_on_as_they_are(hdf5_file, tmp_path):
     summary = replay(tmp_path, hdf5_file, "--stream", "cam=stins", "--dataset", "/entry/packed", "--analysis",
                      "roi", "--record", tmp_path / "rec")
     np.testing.assert_array_equal(results(summary["output"])["mean"][1:-1], [5.5, 5.5, 5.5, 11])
-    (file,) = (tmp_path / "rec").iterdir()
+    (file,) = (tmp_path / "rec").glob("*.cbors")
     parts = [streams["cam"][1] for _, streams in events_of_dump(file)]
     assert json.loads(parts[0][0])["htype"] == "header"
     assert json.loads(parts[-1][0])["htype"] == "series_end"
