@@ -22,7 +22,9 @@
 #include "analysis/registry.hpp"
 #include "model/error.hpp"
 #include "output/journal.hpp"
+#include "output/live_results.hpp"
 #include "output/result_file.hpp"
+#include "output/snapshots.hpp"
 #include "output/text_file.hpp"
 
 namespace dtranspose {
@@ -35,6 +37,11 @@ constexpr auto retry_interval = std::chrono::milliseconds(500);
 constexpr std::size_t most_ended_per_message = 4096;
 /// So many bytes of results are put on disk for good at once, however short they have waited.
 constexpr std::size_t most_unsynced = 64 << 20;
+
+/// Snapshots for viewers take up to this part of the reducer's time.
+constexpr int part_for_snapshots = 10;
+
+using snapshot_atom = caf::atom_constant<caf::atom("snapshot")>; // the reducer to itself
 
 /// What the records of its journal are.
 enum class record : std::uint8_t {
@@ -71,6 +78,7 @@ struct reducer_state {
         [this](const disarm& m) { end(m); },
         [this](tick_atom, std::uint64_t armed) { tick(armed); },
         [this](tick_atom) { sync_due(); },
+        [this](snapshot_atom) { snapshot_due(); },
         [this](const member_info& peer) { meet(peer); },
         [this](const departed& m) { peers.erase(m.life); },
         [this](const renew& m) { options.life = m.life; },
@@ -88,6 +96,7 @@ struct reducer_state {
     if (e) return e;
     controller = caf::actor_cast<caf::actor>(self->current_sender());
     self->send(self, tick_atom::value, ++arming);
+    publish();
     return armed{options.life, 0};
   }
 
@@ -103,6 +112,7 @@ struct reducer_state {
         note(record::scan, m);
         records->sync();
       }
+      if (options.snapshots) live.emplace(described, m.events);
       if (!options.output.empty()) open_file(m, std::move(described), !fresh);
       host.emplace(analysis->make_reducer(settings), settings, m.version, row_sink());
       host->folds_again = options.folds_again;
@@ -120,6 +130,7 @@ struct reducer_state {
     fenced.clear();
     sealed = false;
     timer_trouble.clear();
+    snapshot_trouble.clear();
     report.reset();
     pending = {};
     return {};
@@ -191,6 +202,7 @@ struct reducer_state {
       std::filesystem::remove(file->partial_path(), none);
       file.reset();
     }
+    if (host) publish(report.has_value());
     spdlog::info("reducer: took up scan {} with {} records of its journal", to_string(m.head.scan), folded);
     return {};
   }
@@ -292,9 +304,10 @@ struct reducer_state {
   }
 
   reducer_host::row_sink row_sink() {
-    if (!file) return {};
+    if (!file && !live) return {};
     return [this](event_number event, const value& content, parameters_version) {
-      if (!file_trouble.empty()) return;
+      if (live) live->set_row(event, content);
+      if (!file || !file_trouble.empty()) return;
       try {
         file->write_row(event, content);
       } catch (const std::exception& e) {
@@ -317,6 +330,7 @@ struct reducer_state {
     }
     file.reset();
     host.reset();
+    live.reset();
     code.reset();
     pending = {};
     if (finishing) finishing->deliver(make_error(ec::superseded, "the scan was given up"));
@@ -379,6 +393,7 @@ struct reducer_state {
     if (worker) acknowledge(worker, m.sequence);
     changed();
     finish_if_all_here();
+    tree_changed();
   }
 
   /// False: it cannot be written down, and the scan has failed.
@@ -587,11 +602,62 @@ struct reducer_state {
       pace.run([&] {
         if (auto next = host->timer()) self->delayed_send(self, *next, tick_atom::value, armed);
       });
+      tree_changed();
     } catch (const std::exception& e) {
       timer_trouble = fmt::format("timer: {}: it is not called any more", e.what());
     } catch (...) {
       timer_trouble = "timer: unknown exception: it is not called any more";
     }
+  }
+
+  // -- snapshots ----------------------------------------------------------------------------------------
+
+  /// There is something new for viewers: they get it at once if the last time was long enough ago.
+  void tree_changed() {
+    if (!live || !host || !snapshot_trouble.empty()) return;
+    unpublished = true;
+    auto wait = next_snapshot - options.around.steady();
+    if (wait <= 0) return publish();
+    if (std::exchange(snapshot_scheduled, true)) return;
+    self->delayed_send(self, std::chrono::nanoseconds(wait), snapshot_atom::value);
+  }
+
+  void snapshot_due() {
+    snapshot_scheduled = false;
+    if (unpublished) tree_changed();
+  }
+
+  /// A snapshot of the tree as it is, which is `known` if it has been asked for already.
+  void publish(bool finished = false, const value* known = nullptr) {
+    if (!live || !host) return;
+    unpublished = false;
+    blocking_section others_go_on;
+    auto began = options.around.steady();
+    try {
+      auto tree = live->tree(known ? *known : host->published(), about_the_scan(finished));
+      auto seconds = static_cast<double>(options.around.wall()) * 1e-9;
+      options.snapshots->publish(to_string(setup.head.scan), seconds, host->folded(), finished, tree);
+    } catch (const std::exception& e) {
+      no_snapshot(e.what());
+    } catch (...) {
+      no_snapshot("unknown exception");
+    }
+    auto ended = options.around.steady();
+    auto interval = static_cast<std::int64_t>(1e9 / options.snapshots_per_second);
+    next_snapshot = std::max(began + interval, ended + (part_for_snapshots - 1) * (ended - began));
+  }
+
+  void no_snapshot(const std::string& why) {
+    snapshot_trouble = why;
+    spdlog::error("reducer: published: {}: viewers see no more of this scan", why);
+  }
+
+  value_map about_the_scan(bool finished) const {
+    return {{"id", to_string(setup.head.scan)},
+            {"analysis", setup.analysis},
+            {"events", setup.events},
+            {"results", host->folded()},
+            {"finished", finished}};
   }
 
   // -- the end ------------------------------------------------------------------------------------------
@@ -700,9 +766,14 @@ struct reducer_state {
         done.complaints.push_back(
             fmt::format("{}: finish: {}", setup.workers[worker.worker.value].name, worker.complaint));
     if (!timer_trouble.empty()) done.complaints.push_back(timer_trouble);
-    if (!file) return done;
+    if (!file) {
+      publish(true);
+      return done;
+    }
     if (!file_trouble.empty()) throw std::runtime_error(file_trouble);
-    file->finish(host->published());
+    auto tree = host->published();
+    file->finish(tree);
+    publish(true, &tree);
     for (auto& complaint : file->complaints()) done.complaints.push_back(complaint);
     done.output = file->path().string();
     file.reset();
@@ -773,6 +844,11 @@ struct reducer_state {
   /// Workers that were given up: nothing of them counts.
   std::unordered_set<worker_index> fenced;
   std::uint64_t rejected = 0;
+  /// What viewers see of the scan in hand; nothing without viewers.
+  std::optional<live_results> live;
+  bool unpublished = false, snapshot_scheduled = false;
+  std::int64_t next_snapshot = 0; ///< not before, on the steady clock
+  std::string snapshot_trouble;   ///< why there are none any more
   /// Who waits for the end, and what must be in before.
   std::optional<caf::typed_response_promise<finished_scan>> finishing;
   finish_scan last;

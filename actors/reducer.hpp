@@ -14,6 +14,7 @@
 namespace dtranspose {
 
 class journal_store;
+class snapshot_store;
 
 struct reducer_options {
   incarnation life;
@@ -23,6 +24,8 @@ struct reducer_options {
   std::shared_ptr<journal_store> journals; ///< null: nothing is written down, and its death ends a scan
   std::chrono::nanoseconds fsync{};        ///< how long results may wait to be on disk for good
   bool pause_when_full = true;             ///< wait for room on a full disk, or fail the scan
+  std::shared_ptr<snapshot_store> snapshots = {}; ///< for viewers; null: there are none
+  double snapshots_per_second = 10;
   bool folds_again =
       false; ///< only a simulation sets it, to see that it is found: forgets what it has folded
 };

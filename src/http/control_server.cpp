@@ -5,6 +5,7 @@
 #include <string>
 
 #include "http/access_tokens.hpp"
+#include "http/cross_origin.hpp"
 #include "http/gatekeeper.hpp"
 #include "http/http_listener.hpp"
 #include "model/value_json.hpp"
@@ -145,26 +146,6 @@ std::optional<http_answer> refusal(http_listener::body_outcome outcome) {
   default:
     return std::nullopt;
   }
-}
-
-/// Whose pages may use the interface. Without tokens: those of any origin, with what their browser knows of
-/// the person. With tokens: those of any origin that were given one, which they send themselves; what the
-/// browser knows is not asked for, so that no page can use somebody else's access.
-void allow_origin(const httplib::Request& request, httplib::Response& response, bool with_tokens) {
-  if (with_tokens) return response.set_header("Access-Control-Allow-Origin", "*");
-  response.set_header("Vary", "Origin");
-  if (!request.has_header("Origin")) return;
-  response.set_header("Access-Control-Allow-Origin", request.get_header_value("Origin"));
-  response.set_header("Access-Control-Allow-Credentials", "true");
-}
-
-void answer_preflight(const httplib::Request& request, httplib::Response& response, bool with_tokens) {
-  response.status = 204;
-  response.set_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-  response.set_header("Access-Control-Max-Age", "600");
-  auto headers = request.get_header_value("Access-Control-Request-Headers");
-  if (with_tokens) headers += headers.empty() ? "authorization, content-type" : ", authorization";
-  if (!headers.empty()) response.set_header("Access-Control-Allow-Headers", headers);
 }
 
 void answer_json(httplib::Response& response, const http_answer& answer) {

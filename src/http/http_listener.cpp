@@ -28,6 +28,8 @@ constexpr auto only_path = "/";
 thread_local bool partly_unread = true;
 /// Of the request that this thread is at: bytes of its body that count for all of the listener.
 thread_local std::size_t counted_body = 0;
+/// Of the request that this thread is at: may its answer be packed?
+thread_local bool takes_gzip = false;
 /// The connection that this thread serves.
 thread_local connection* current = nullptr;
 
@@ -55,6 +57,7 @@ bool has_body(const httplib::Request& request) {
 void send_to_only_path(httplib::Request& request) {
   request.path = only_path;
   request.ranges.clear();
+  takes_gzip = request.get_header_value("Accept-Encoding").find("gzip") != std::string::npos;
   // Packing costs more than it saves between neighbours, with Brotli by far.
   request.headers.erase("Accept-Encoding");
 }
@@ -153,6 +156,8 @@ bool http_listener::count_body(std::size_t bytes) {
 }
 
 bool http_listener::client_is_gone() { return current->client_is_gone(); }
+
+bool http_listener::client_takes_gzip() { return takes_gzip; }
 
 void http_listener::add_handlers() {
   auto with_body = [this](const httplib::Request& request, httplib::Response& response,

@@ -73,6 +73,8 @@ class http_listener : public httplib::Server {
 
   /// Has the client of the request that this thread is at hung up?
   static bool client_is_gone();
+  /// Does it take answers packed with gzip? They are never packed by themselves.
+  static bool client_takes_gzip();
 
  private:
   void add_handlers();

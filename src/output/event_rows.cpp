@@ -1,13 +1,12 @@
 #include "output/event_rows.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 
+#include "output/elements.hpp"
 #include "output/value_tree.hpp"
 
 namespace dtranspose {
@@ -23,81 +22,6 @@ constexpr std::size_t most_page_bytes = 1 << 20;
 /// Open pages of a data set: rows that come in order of a handful of workers need few.
 constexpr std::size_t open_bytes = 1 << 20;
 constexpr std::size_t most_open_pages = 64;
-
-template <class T>
-constexpr T missing() {
-  if constexpr (std::is_floating_point_v<T>)
-    return std::numeric_limits<T>::quiet_NaN();
-  else
-    return std::is_signed_v<T> ? std::numeric_limits<T>::lowest() : std::numeric_limits<T>::max();
-}
-
-/// Nothing where an integer cannot hold it.
-template <class To, class From>
-std::optional<To> converted(From x) {
-  if constexpr (std::is_floating_point_v<To>) {
-    return static_cast<To>(x);
-  } else if constexpr (std::is_floating_point_v<From>) {
-    if (std::isnan(x)) return missing<To>();
-    double whole = std::trunc(static_cast<double>(x));
-    constexpr double lowest = static_cast<double>(std::numeric_limits<To>::lowest());
-    const double beyond = std::ldexp(1.0, std::numeric_limits<To>::digits);
-    if (whole < lowest || whole >= beyond) return std::nullopt;
-    return static_cast<To>(whole);
-  } else {
-    if (!std::in_range<To>(x)) return std::nullopt;
-    return static_cast<To>(x);
-  }
-}
-
-/// Unaligned, as rows of odd element sizes follow one another in a page.
-template <class T>
-void put(std::byte* at, T x) {
-  std::memcpy(at, &x, sizeof x);
-}
-
-/// Converts all elements; false where one was left missing.
-bool convert(const array& from, dtype type, std::byte* to) {
-  auto bytes = from.bytes();
-  if (from.type() == type) {
-    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
-    return true;
-  }
-  return visit_dtype(type, [&]<class To>(To) {
-    return visit_dtype(from.type(), [&]<class From>(From x) {
-      bool all = true;
-      for (std::size_t i = 0; i * sizeof x < bytes.size(); ++i, to += sizeof(To)) {
-        std::memcpy(&x, bytes.data() + i * sizeof x, sizeof x);
-        auto y = converted<To>(x);
-        all = all && y;
-        put(to, y.value_or(missing<To>()));
-      }
-      return all;
-    });
-  });
-}
-
-/// The same for a bool or a number.
-bool convert(const value& from, dtype type, std::byte* to) {
-  return visit_dtype(type, [&]<class To>(To) {
-    return std::visit(
-        [&]<class From>(const From& x) {
-          if constexpr (std::is_arithmetic_v<From>) {
-            auto y = [&] {
-              if constexpr (std::is_same_v<From, bool>)
-                return converted<To>(static_cast<std::uint8_t>(x));
-              else
-                return converted<To>(x);
-            }();
-            put(to, y.value_or(missing<To>()));
-            return y.has_value();
-          } else {
-            return false;
-          }
-        },
-        from.content());
-  });
-}
 
 std::string text_of(const std::vector<std::size_t>& shape) {
   std::string text = "[";
@@ -123,7 +47,7 @@ event_rows::event_rows(hid_t group, const std::string& where, const result_descr
                        std::uint64_t events)
     : where_(where + "/" + result.name), result_(result), elements_(elements_of(result.shape, where_)),
       row_bytes_(elements_ * size_of(result.type)), missing_(size_of(result.type)) {
-  visit_dtype(result.type, [&]<class T>(T) { put(missing_.data(), missing<T>()); });
+  fill_missing(result.type, missing_);
   if (row_bytes_ > 0 && row_bytes_ <= most_page_bytes) {
     page_rows_ = std::clamp<std::uint64_t>(good_page_bytes / row_bytes_, 1, most_page_rows);
     page_bytes_ = page_rows_ * row_bytes_;
@@ -171,9 +95,7 @@ void event_rows::write_attributes() {
   if (!result_.axes.empty())
     tree.write_attribute(dataset_.get(), "axes", value_list(result_.axes.begin(), result_.axes.end()));
   if (result_.type < dtype::float32)
-    tree.write_attribute(dataset_.get(), "_FillValue", visit_dtype(result_.type, []<class T>(T) {
-                           return value(array::of(std::vector<T>{missing<T>()}));
-                         }));
+    tree.write_attribute(dataset_.get(), "_FillValue", missing_element(result_.type));
 }
 
 void event_rows::set(std::uint64_t row, const value& content, complaint_list& complaints) {

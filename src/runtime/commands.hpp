@@ -48,6 +48,7 @@ struct replay_command {
   std::string controller;                ///< URL of a running system to send to; empty: all in this process
   std::string config;                    ///< of that system
   std::string token_file, authority;     ///< as for `simulate_command`
+  std::string results;                   ///< HOST:PORT where viewers are served; empty: nowhere
   std::string params_file;               ///< parameters of the analysis; those of `choice` win
   analysis_choice choice;
   bool json = false;

@@ -80,6 +80,7 @@ CLI::App* add_replay(CLI::App& app, replay_command& c) {
   sub->add_option("--authority", c.authority,
                   "with --controller: certificates of those who may sign that of the controller, PEM")
       ->check(CLI::ExistingFile);
+  sub->add_option("--results", c.results, "HOST:PORT where the results can be watched meanwhile");
   sub->add_option("--params", c.params_file,
                   "file with parameters, [{\"name\": ..., \"data\": ...}, ...]; --param wins over it")
       ->check(CLI::ExistingFile);

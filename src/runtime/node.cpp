@@ -292,13 +292,16 @@ struct node::state {
   }
 
   void build_reducer() {
-    self.reducer = spawn_reducer(system, {.life = life,
-                                          .around = options.around,
-                                          .output = options.settings.output.file,
-                                          .overwrite = options.settings.output.overwrite,
-                                          .journals = journals_in(options.settings.reducer.journal),
-                                          .fsync = options.settings.reducer.fsync,
-                                          .pause_when_full = options.settings.reducer.pause_when_full});
+    self.reducer =
+        spawn_reducer(system, {.life = life,
+                               .around = options.around,
+                               .output = options.settings.output.file,
+                               .overwrite = options.settings.output.overwrite,
+                               .journals = journals_in(options.settings.reducer.journal),
+                               .fsync = options.settings.reducer.fsync,
+                               .pause_when_full = options.settings.reducer.pause_when_full,
+                               .snapshots = options.snapshots,
+                               .snapshots_per_second = options.settings.reducer.snapshots_per_second});
   }
 
   void build_member() {

@@ -14,6 +14,8 @@
 
 namespace dtranspose {
 
+class snapshot_store;
+
 struct role_set {
   bool controller = false, ingester = false, worker = false, reducer = false;
 
@@ -32,6 +34,8 @@ struct node_options {
   bool networked = true;
   /// Of ZeroMQ sockets, if not given.
   source_factory make_source = {};
+  /// Gets what the reducer publishes; null: nobody looks on.
+  std::shared_ptr<snapshot_store> snapshots = {};
   surroundings around = real_surroundings();
 };
 

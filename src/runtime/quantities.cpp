@@ -76,6 +76,10 @@ std::optional<host_and_port> host_and_port_of(std::string_view text) {
   return address;
 }
 
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
 std::string to_string(const host_and_port& address) {
   bool bracketed = address.host.find(':') != std::string::npos;
   return (bracketed ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);

@@ -32,6 +32,9 @@ struct host_and_port {
 /// `127.0.0.1:4242`, `host.site:5000`, `[::1]:5000`.
 std::optional<host_and_port> host_and_port_of(std::string_view text);
 
+/// Can only this machine reach it?
+bool is_loopback(const std::string& host);
+
 /// The form that `host_and_port_of` reads.
 std::string to_string(const host_and_port& address);
 

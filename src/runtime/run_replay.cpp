@@ -19,6 +19,7 @@
 #include "runtime/parameter_file.hpp"
 #include "runtime/progress_bar.hpp"
 #include "runtime/replayed_files.hpp"
+#include "runtime/results_service.hpp"
 #include "runtime/signals.hpp"
 #include "runtime/step_keys.hpp"
 #include "source/capture_source.hpp"
@@ -148,11 +149,12 @@ std::unique_ptr<source> source_of(const recordings& all, const stream_settings& 
 class replaying {
  public:
   replaying(const replay_command& command, const recordings& all, programme& what)
-      : command_(command), what_(what),
+      : command_(command), what_(what), snapshots_(snapshots_for(command)), results_(results_of(command)),
         process_({.settings = settings_of(command, all, what.index),
                   .roles = {true, true, true, true},
                   .networked = false,
-                  .make_source = [&](const stream_settings& s) { return source_of(all, s, what.how); }}) {
+                  .make_source = [&](const stream_settings& s) { return source_of(all, s, what.how); },
+                  .snapshots = snapshots_}) {
     if (command.map.empty())
       map_ = what.choice ? replay_map(what.index, *what.choice) : replay_map(what.index);
     else
@@ -174,6 +176,23 @@ class replaying {
   node& process() { return process_; }
 
  private:
+  static std::shared_ptr<snapshot_store> snapshots_for(const replay_command& c) {
+    return c.results.empty() ? nullptr : std::make_shared<snapshot_store>();
+  }
+
+  /// Null unless viewers are to be served.
+  std::unique_ptr<results_server> results_of(const replay_command& c) const {
+    if (!snapshots_) return nullptr;
+    auto at = host_and_port_of(c.results);
+    if (!at) throw std::runtime_error(fmt::format("--results {}: expected HOST:PORT", c.results));
+    if (!is_loopback(at->host))
+      throw std::runtime_error(
+          fmt::format("--results {}: a replay serves viewers on this machine only, as at "
+                      "127.0.0.1:5001",
+                      c.results));
+    return serve_results(*at, snapshots_, {});
+  }
+
   playback& pace() { return *what_.how.pace; }
 
   void step() {
@@ -213,6 +232,8 @@ class replaying {
 
   const replay_command& command_;
   programme& what_;
+  std::shared_ptr<snapshot_store> snapshots_; ///< null: nobody looks on
+  std::unique_ptr<results_server> results_;
   node process_;
   std::string map_;
   bool stopped_ = false;

@@ -13,10 +13,12 @@
 #include "http/control_bridge.hpp"
 #include "http/control_server.hpp"
 #include "http/https_identity.hpp"
+#include "output/snapshots.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/inquiry.hpp"
 #include "runtime/node.hpp"
 #include "runtime/progress_bar.hpp"
+#include "runtime/results_service.hpp"
 #include "runtime/signals.hpp"
 
 namespace dtranspose {
@@ -87,10 +89,6 @@ void attend(node& process) {
   _exit(status);
 }
 
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
-}
-
 /// What can be reached from other machines lets nobody in who does not prove who they are, unless somebody
 /// says that they know.
 void refuse_strangers(const configuration& settings, const role_set& roles) {
@@ -101,11 +99,15 @@ void refuse_strangers(const configuration& settings, const role_set& roles) {
         "or say [cluster] insecure = true",
         to_string(cluster.listen)));
   auto& http = settings.http;
-  if (roles.controller && !is_loopback(http.control.host) && http.tokens.empty() && !http.insecure)
+  auto refuse_open = [&http](const host_and_port& address) {
+    if (is_loopback(address.host) || !http.tokens.empty() || http.insecure) return;
     throw std::runtime_error(
         fmt::format("{} can be reached from other machines: give [http] tokens = \"FILE\", or "
                     "say [http] insecure = true",
-                    to_string(http.control)));
+                    to_string(address)));
+  };
+  if (roles.controller) refuse_open(http.control);
+  if (roles.reducer) refuse_open(http.results);
 }
 
 http_protection protection_of(const http_settings& http) {
@@ -127,7 +129,14 @@ int run_roles(const role_command& command) {
   refuse_strangers(settings, roles);
   auto protection = protection_of(settings.http);
   hold_signals();
-  node process({.settings = settings, .roles = roles});
+  auto scheme = protection.tls ? "https" : "http";
+  std::shared_ptr<snapshot_store> snapshots;
+  std::unique_ptr<results_server> results;
+  if (roles.reducer) {
+    snapshots = std::make_shared<snapshot_store>();
+    results = serve_results(settings.http.results, snapshots, protection);
+  }
+  node process({.settings = settings, .roles = roles, .snapshots = snapshots});
   spdlog::info("{} listens at {}", command.roles, process.address());
   std::unique_ptr<control_bridge> bridge;
   std::unique_ptr<control_server> server;
@@ -137,8 +146,7 @@ int run_roles(const role_command& command) {
     server = std::make_unique<control_server>(settings.http.control.host, settings.http.control.port, *bridge,
                                               protection);
     server->start();
-    spdlog::info("REST at {}://{}:{}/api/v1", protection.tls ? "https" : "http", settings.http.control.host,
-                 server->port());
+    spdlog::info("REST at {}://{}:{}/api/v1", scheme, settings.http.control.host, server->port());
   }
   int status = 0;
   try {
@@ -149,6 +157,7 @@ int run_roles(const role_command& command) {
     status = 1;
   }
   if (server) server->stop();
+  if (results) results->stop();
   if (command.json)
     fmt::print("{}\n", nlohmann::json{{"role", command.roles}, {"address", process.address()}}.dump());
   end_process(process, status);

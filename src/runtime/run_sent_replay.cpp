@@ -35,6 +35,7 @@ void refuse_options(const replay_command& c) {
                                                           {!c.choice.analysis.empty(), "--analysis"},
                                                           {!c.choice.params.empty(), "--param"},
                                                           {!c.params_file.empty(), "--params"},
+                                                          {!c.results.empty(), "--results"},
                                                           {!c.choice.output.empty(), "--output"}};
   for (auto& [given, name] : of_this_process)
     if (given)
