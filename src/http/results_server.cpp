@@ -185,6 +185,7 @@ class results_server::listener : public http_listener {
   }
 
   void send(results_answer answer, httplib::Response& response) {
+    if (answer.status != 200) return refuse(answer, response);
     response.status = answer.status;
     for (auto& [name, text] : answer.headers) response.set_header(name, text);
     if (answer.may_be_packed && client_takes_gzip())
@@ -205,6 +206,11 @@ class results_server::listener : public http_listener {
                                   [kept, room](std::size_t offset, std::size_t n, httplib::DataSink& sink) {
                                     return sink.write(kept->bytes().data() + offset, n);
                                   });
+  }
+
+  static void refuse(const results_answer& answer, httplib::Response& response) {
+    for (auto& [name, text] : answer.headers) response.set_header(name, text);
+    answer_json(response, answer.status, answer.body);
   }
 
   void send_events(const results_request& request, httplib::Response& response) {
