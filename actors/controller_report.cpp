@@ -106,7 +106,7 @@ void controller_state::ask_streams(std::chrono::nanoseconds patience, const Ques
 /// The ensemble in the words of the incumbent's REST interface.
 value controller_state::ensemble() const {
   value_list ingesters, streams, workers;
-  value reducer;
+  value reducer, results;
   value_map connected;
   for (auto& [life, m] : members)
     for (auto& w : m.workers) {
@@ -131,10 +131,15 @@ value controller_state::ensemble() const {
       workers.push_back(std::move(s));
     }
     if (m.reducer) reducer = service(m, "reducer").set("url", m.address);
+    if (m.reducer && !m.results.empty()) results = m.results;
   }
-  return value_map{{"ingesters", std::move(ingesters)},  {"workers", std::move(workers)},
-                   {"reducer", std::move(reducer)},      {"controller_version", options.version},
-                   {"parameters_version", identities()}, {"parameters_hash", book.hash()},
+  return value_map{{"ingesters", std::move(ingesters)},
+                   {"workers", std::move(workers)},
+                   {"reducer", std::move(reducer)},
+                   {"results", std::move(results)},
+                   {"controller_version", options.version},
+                   {"parameters_version", identities()},
+                   {"parameters_hash", book.hash()},
                    {"analysis", options.analysis}};
 }
 

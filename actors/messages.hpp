@@ -58,6 +58,7 @@ struct member_info {
   std::vector<ingester> ingesters;
   std::vector<worker> workers;
   bulk_address frames; ///< where large frames for its workers may go, beside the messages
+  std::string results; ///< URL where viewers read what its reducer publishes; empty: nowhere
 };
 
 /// controller -> members: who is there, so that those who must talk connect directly.
@@ -450,7 +451,7 @@ DTRANSPOSE_INSPECT(message_head, x.scan, x.gen, x.from)
 DTRANSPOSE_INSPECT(member_info::ingester, x.stream, x.handle)
 DTRANSPOSE_INSPECT(member_info::worker, x.name, x.tags, x.handle)
 DTRANSPOSE_INSPECT(member_info, x.life, x.name, x.address, x.member, x.assembler, x.reducer, x.ingesters,
-                   x.workers, x.frames.url, x.frames.key)
+                   x.workers, x.frames.url, x.frames.key, x.results)
 DTRANSPOSE_INSPECT(roster::entry, x.life, x.name, x.address, x.ingests, x.works, x.reduces)
 DTRANSPOSE_INSPECT(roster, x.members)
 DTRANSPOSE_INSPECT(departed, x.life)

@@ -117,6 +117,7 @@ struct node::state {
   void build() {
     self.life = life;
     self.name = process_name(options.roles);
+    self.results = options.results_url;
     auto& settings = options.settings;
     if (options.roles.controller) build_controller();
     if (options.roles.ingester)

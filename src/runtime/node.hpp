@@ -36,6 +36,7 @@ struct node_options {
   source_factory make_source = {};
   /// Gets what the reducer publishes; null: nobody looks on.
   std::shared_ptr<snapshot_store> snapshots = {};
+  std::string results_url = {}; ///< where they can be read; told to the controller
   surroundings around = real_surroundings();
 };
 

@@ -89,6 +89,14 @@ void attend(node& process) {
   _exit(status);
 }
 
+/// As others reach it: what listens everywhere is found where the process itself is.
+std::string results_url(const configuration& settings, std::uint16_t port) {
+  auto host = settings.http.results.host;
+  if (host == "0.0.0.0" || host == "::") host = settings.cluster.listen.host;
+  return fmt::format("{}://{}", settings.http.certificate.empty() ? "http" : "https",
+                     to_string(host_and_port{host, port}));
+}
+
 /// What can be reached from other machines lets nobody in who does not prove who they are, unless somebody
 /// says that they know.
 void refuse_strangers(const configuration& settings, const role_set& roles) {
@@ -136,7 +144,10 @@ int run_roles(const role_command& command) {
     snapshots = std::make_shared<snapshot_store>();
     results = serve_results(settings.http.results, snapshots, protection);
   }
-  node process({.settings = settings, .roles = roles, .snapshots = snapshots});
+  node process({.settings = settings,
+                .roles = roles,
+                .snapshots = snapshots,
+                .results_url = results ? results_url(settings, results->port()) : std::string()});
   spdlog::info("{} listens at {}", command.roles, process.address());
   std::unique_ptr<control_bridge> bridge;
   std::unique_ptr<control_server> server;

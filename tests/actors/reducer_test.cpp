@@ -6,6 +6,7 @@
 
 #include "actors/fixture.hpp"
 #include "output/hdf5.hpp"
+#include "output/snapshots.hpp"
 #include "temporary_directory.hpp"
 
 namespace dtranspose {
@@ -33,14 +34,18 @@ class reducer : public testing::Test {
  protected:
   void build(std::string output = "", bool overwrite = false) {
     path = std::move(output);
+    auto around = w.around();
+    if (steady) around.steady = steady;
     actor = w.own(spawn_reducer(w.system(), {
                                                 .life = incarnation(life),
-                                                .around = w.around(),
+                                                .around = around,
                                                 .output = path,
                                                 .overwrite = overwrite,
                                                 .journals = journals,
                                                 .fsync = fsync,
                                                 .pause_when_full = pause_when_full,
+                                                .snapshots = snapshots,
+                                                .snapshots_per_second = snapshots_per_second,
                                             }));
     w.run();
   }
@@ -137,6 +142,9 @@ class reducer : public testing::Test {
   std::shared_ptr<memory_journals> journals;
   std::chrono::nanoseconds fsync{};
   bool pause_when_full = true;
+  std::shared_ptr<snapshot_store> snapshots;
+  double snapshots_per_second = 10;
+  std::function<std::int64_t()> steady; ///< instead of the world's
   std::uint64_t life = 30;
   probe controller{w}, first{w}, second{w}, third{w}, assembler{w};
   std::uint64_t sequence[2] = {}, closed = 0;
@@ -722,7 +730,136 @@ TEST_F(reducer, a_new_scan_begins_anew) {
   EXPECT_TRUE(finish({{worker_index(0), 2, ""}}, 2).open()) << "messages are counted per scan";
 }
 
+// -- snapshots ------------------------------------------------------------------------------------------
+
+class reducer_with_viewers : public reducer {
+ protected:
+  reducer_with_viewers() { snapshots = std::make_shared<snapshot_store>(); }
+
+  /// A value of the latest snapshot, by its path; null without.
+  value seen(const std::string& path) {
+    auto latest = snapshots->latest();
+    auto object = latest ? latest->objects().find(path) : nullptr;
+    return object ? object->data.content : value();
+  }
+  std::vector<double> seen_rows(const std::string& path) {
+    auto content = seen(path);
+    if (!content.as_array()) return {};
+    auto elements = content.as_array()->elements<double>();
+    return {elements.begin(), elements.end()};
+  }
+};
+
+TEST_F(reducer_with_viewers, see_a_scan_from_its_beginning) {
+  ready();
+  auto first_one = snapshots->latest();
+  ASSERT_TRUE(first_one);
+  EXPECT_EQ(first_one->scan, to_string(head_of().scan));
+  EXPECT_EQ(first_one->results, 0u);
+  EXPECT_FALSE(first_one->finished);
+  EXPECT_EQ(seen("/scan/id"), value(first_one->scan));
+  EXPECT_EQ(seen("/scan/analysis"), value("roi"));
+  EXPECT_EQ(seen("/scan/events"), value(std::uint64_t{10}));
+  EXPECT_EQ(seen("/scan/finished"), value(false));
+  EXPECT_EQ(seen_rows("/mean").size(), 10u) << "rows of per-event results are there";
+}
+
+TEST_F(reducer_with_viewers, see_what_was_folded_soon_after) {
+  ready();
+  fold(first, 0, mapped({slots(2), slots(3)}));
+  EXPECT_EQ(snapshots->published(), 1u) << "not yet: the last one is not long enough ago";
+  w.advance(100ms);
+  EXPECT_EQ(snapshots->published(), 2u);
+  EXPECT_EQ(snapshots->latest()->results, 2u);
+  EXPECT_EQ(seen("/scan/results"), value(std::uint64_t{2}));
+  EXPECT_EQ(seen_rows("/mean")[3], 3);
+  EXPECT_TRUE(std::isnan(seen_rows("/mean")[4]));
+  w.advance(10s);
+  EXPECT_EQ(snapshots->published(), 2u) << "nothing has changed";
+  fold(first, 0, mapped({slots(4)}));
+  EXPECT_EQ(snapshots->published(), 3u) << "at once after a pause";
+}
+
+TEST_F(reducer_with_viewers, see_it_as_often_as_configured) {
+  snapshots_per_second = 2;
+  ready();
+  for (int i = 0; i < 10; ++i) {
+    fold(first, 0, mapped({slots(static_cast<std::uint64_t>(i))}));
+    w.advance(250ms);
+  }
+  EXPECT_LE(snapshots->published(), 6u);
+  EXPECT_GE(snapshots->published(), 5u);
+}
+
+TEST_F(reducer_with_viewers, take_a_tenth_of_its_time) {
+  snapshots_per_second = 1e9;
+  std::int64_t time = 0;
+  steady = [&time] { return time += 1'000'000; }; // so long takes whatever lies between two looks
+  ready();
+  for (int i = 0; i < 1000; ++i) fold(first, 0, mapped({}));
+  EXPECT_GT(snapshots->published(), 50u);
+  EXPECT_LE(snapshots->published(), 1000u / 9 + 2);
+}
+
+TEST_F(reducer_with_viewers, see_the_end_at_once) {
+  ready((directory / "out.h5").string());
+  fold(first, 0, mapped({slots(0), slots(1)}));
+  EXPECT_FALSE(finish({{worker_index(0), 1, ""}}).open());
+  auto last = snapshots->latest();
+  EXPECT_TRUE(last->finished);
+  EXPECT_EQ(last->results, 2u);
+  EXPECT_EQ(seen("/scan/finished"), value(true));
+  EXPECT_EQ(seen_rows("/sum")[1], 1);
+  auto count = snapshots->published();
+  w.advance(5s);
+  EXPECT_EQ(snapshots->published(), count) << "nothing follows";
+}
+
+TEST_F(reducer_with_viewers, see_the_end_without_a_file) {
+  ready();
+  EXPECT_FALSE(finish({}).open());
+  EXPECT_TRUE(snapshots->latest()->finished);
+}
+
+TEST_F(reducer_with_viewers, a_scan_that_is_given_up_does_not_finish) {
+  ready();
+  fold(first, 0, mapped({slots(0)}));
+  controller.send(actor, disarm{head_of()});
+  w.advance(5s);
+  EXPECT_FALSE(snapshots->latest()->finished);
+  EXPECT_FALSE(controller.ask<armed>(actor, order("roi", 2)).open());
+  EXPECT_EQ(snapshots->scans().size(), 2u);
+  EXPECT_EQ(snapshots->latest()->number, 1u);
+}
+
+TEST_F(reducer_with_viewers, a_restarted_reducer_shows_what_its_journal_has) {
+  keep_journal();
+  ready();
+  fold(first, 0, mapped({slots(0), slots(1), slots(2)}));
+  snapshots = std::make_shared<snapshot_store>();
+  EXPECT_EQ(restart().error(), "");
+  ASSERT_TRUE(snapshots->latest());
+  EXPECT_EQ(snapshots->latest()->results, 3u);
+  EXPECT_EQ(seen_rows("/mean")[2], 2);
+}
+
 #ifdef DTRANSPOSE_TEST_PLUGIN
+TEST_F(reducer_with_viewers, see_the_published_tree) {
+  build();
+  EXPECT_FALSE(controller.ask<armed>(actor, order(DTRANSPOSE_TEST_PLUGIN)).open());
+  mapped_batch b;
+  value_map counted{{"events", std::uint64_t{1}}, {"bytes", std::uint64_t{7}}};
+  b.mapped.push_back({slots(0), {}, value_map{{"bytes", 7}, {"streams", value_map{{"det", counted}}}}});
+  fold(first, 0, b);
+  w.advance(100ms);
+  EXPECT_EQ(seen("/events"), value(std::uint64_t{1}));
+  EXPECT_EQ(seen("/streams/det/bytes"), value(std::uint64_t{7}));
+  auto rows = snapshots->latest()->objects().find("/bytes");
+  ASSERT_TRUE(rows);
+  EXPECT_EQ(rows->data.content.as_array()->elements<std::uint64_t>()[0], 7u);
+  EXPECT_EQ(rows->attribute("units")->content, value("B"));
+}
+
 TEST_F(reducer, a_fold_that_throws_costs_its_events) {
   build();
   EXPECT_FALSE(controller.ask<armed>(actor, order(DTRANSPOSE_TEST_PLUGIN)).open());

@@ -132,6 +132,7 @@ class Cluster:
         self.stream_ports = {}
         self.config = folder / "site.toml"
         self.controller_url = f"http://127.0.0.1:{self.http_port}"
+        self.results_url = f"http://127.0.0.1:{self.results_port}"
         self.session = requests.Session()
         self.defaults = {}  # keys of [cluster], unless a test says otherwise
 
@@ -150,7 +151,7 @@ class Cluster:
         text = toml_table("[cluster]", {"name": "e2e", "controller": f"{controller}:{self.join_port}",
                                         **self.defaults, **(cluster or {})})
         text += toml_table("[http]", {"control": f"{controller}:{self.http_port}",
-                                      "results": f"{controller}:{self.results_port}", **(http or {})})
+                                      "results": f"127.0.0.1:{self.results_port}", **(http or {})})
         for name in streams:
             text += toml_table("[[stream]]", {"name": name, "protocol": "stins", "url": self.url(name),
                                               "rearm_timeout": "200ms", **(stream or {}),

@@ -104,9 +104,11 @@ def test_an_analysis_that_is_not_there(cluster):
 def test_a_port_that_is_taken(cluster):
     cluster.configure()
     cluster.start_all()
-    second = cluster.start("all", name="second")
-    assert second.wait(10) not in (0, -6, -11)
-    assert str(cluster.http_port) in second.log
+    for name, options, taken in [("second", [], cluster.results_port),
+                                 ("third", ["--results", "127.0.0.1:0"], cluster.http_port)]:
+        another = cluster.start("all", *options, name=name)
+        assert another.wait(10) not in (0, -6, -11)
+        assert f"127.0.0.1:{taken}" in another.log
 
 
 # --- ending --------------------------------------------------------------------------------------
