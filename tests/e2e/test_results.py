@@ -197,7 +197,7 @@ def test_what_the_page_asks(summing, cluster):
     low, high = map(float, seen.headers["X-Range"].split(","))
     assert (low, high) == (summing.sum().min(), summing.sum().max())
 
-    exact = viewer.get("/api/v1/value", path="/image", at="2,3")
+    exact = viewer.get("/api/v1/value?path=/image", at="2,3")
     assert exact["value"] == int(summing.sum()[2, 3])
 
 
