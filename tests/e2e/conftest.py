@@ -1,8 +1,8 @@
 """Fixtures of the end-to-end tests: they start the built program and talk to it as instruments, control
 systems and people do. How to run them: `pytest tests/e2e`, or `pytest tests/e2e --long`.
 
-DTRANSPOSE is the program, DTRANSPOSE_RECORDINGS a folder of recordings, DTRANSPOSE_WITNESS_PLUGIN and
-DTRANSPOSE_CRASHING_PLUGIN are plug-ins of tests/plugin if they are built already.
+DTRANSPOSE is the program, DTRANSPOSE_RECORDINGS a folder of recordings, DTRANSPOSE_WITNESS_PLUGIN,
+DTRANSPOSE_CRASHING_PLUGIN and DTRANSPOSE_PUBLISHING_PLUGIN are plug-ins of tests/plugin if they are built already.
 """
 
 import os
@@ -116,6 +116,11 @@ def witness_object(tmp_path_factory):
 @pytest.fixture(scope="session")
 def crashing_object(tmp_path_factory):
     return plugin("crashing", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def publishing_object(tmp_path_factory):
+    return plugin("publishing", tmp_path_factory)
 
 
 @pytest.fixture

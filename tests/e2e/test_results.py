@@ -128,17 +128,50 @@ def test_h5pyd_reads_a_scan_that_is_going_on(summing, cluster, h5pyd):
         assert f["frames"][()] == FRAMES
 
 
-def test_h5pyd_reads_attributes_and_rows(cluster, instrument, witness_object, h5pyd):
+def test_h5pyd_reads_rows_of_events(cluster, instrument, h5pyd):
     running = RunningScan(cluster, instrument, "roi", parameters={"rows": "1:3"}, output="out.h5")
-    cluster.wait_for_events(10)
     cluster.wait_for(lambda: running.viewer.value("/scan/results") == 20, "the rows of 20 events")
     with opened(h5pyd, cluster) as f:
         rows = f["sum"]
         assert rows.shape == (FRAMES + 2,) and rows.dtype == np.float64
-        expected = [pixels_of(n)[1:3].sum() for n in range(20)]
-        np.testing.assert_array_equal(rows[1:21], expected)
+        np.testing.assert_array_equal(rows[1:21], [pixels_of(n)[1:3].sum() for n in range(20)])
         assert np.isnan(rows[0]) and np.isnan(rows[21:]).all()
-        assert dict(f.attrs) == {}
+    running.end()
+
+
+def test_h5pyd_reads_everything_that_can_be_published(cluster, instrument, publishing_object, h5pyd):
+    running = RunningScan(cluster, instrument, publishing_object)
+    folded = 20 + 2  # the start by both workers
+    cluster.wait_for(lambda: running.viewer.value("/events") == folded, "all results")
+    with opened(h5pyd, cluster) as f:
+        assert dict(f.attrs) == {"NX_class": "NXroot", "default": "entry"}
+        data = f[f.attrs["default"]][f["entry"].attrs["default"]]
+        attributes = dict(data.attrs)
+        assert attributes["NX_class"] == "NXdata"
+        assert list(attributes["axes"]) == [".", "x"]
+        assert attributes["offset"] == 1.25 and attributes["whole"] == True  # noqa: E712
+        np.testing.assert_array_equal(attributes["shape"], [2, 3])
+        assert "uncertainties" not in data.attrs
+        signal = data[attributes["signal"]]
+        assert signal.attrs["long_name"] == "counts of the \u00b5-beam"
+        assert signal.dtype == np.float32
+        np.testing.assert_array_equal(signal[()], [[folded, np.nan, np.nan], [np.nan] * 3])
+        np.testing.assert_array_equal(data["x"][1:], [1.5, 2.5])
+        assert f["entry/data/x"].attrs["units"] == "mm"
+        assert (f["events"][()], f["signed"][()], f["flag"][()]) == (folded, -3, True)
+        assert f["flag"].dtype == bool
+        assert f["title"][()].decode() == "gr\u00fc\u00df dich"
+        assert [name.decode() for name in f["names"][()]] == ["I", "q"]
+        assert f["a name with blanks"][()] == 1
+        np.testing.assert_array_equal(f["bytes"][()], [1, 255])
+        counts = f["counts"]
+        assert counts.dtype == np.uint16
+        np.testing.assert_array_equal(counts[()], [1, 2, 65535])
+        np.testing.assert_array_equal(counts[[0, 2]], [1, 65535])
+        assert f["number"].attrs["units"] == "1"
+        np.testing.assert_array_equal(f["number"][:4], [0, 1, 2, 3])
+        assert f["number"][-1] == f["number"].attrs["_FillValue"] == 2**32 - 1
+        assert "nothing" not in f
     running.end()
 
 
