@@ -1,19 +1,27 @@
 #include "http/control_server.hpp"
 
+#include <chrono>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "http/access_tokens.hpp"
 #include "http/cross_origin.hpp"
 #include "http/gatekeeper.hpp"
 #include "http/http_listener.hpp"
+#include "http/page.hpp"
 #include "model/value_json.hpp"
 
 namespace dtranspose {
 namespace {
 
 using std::string_view;
+
+constexpr auto results_are_good_for = std::chrono::seconds(1);
 
 // --- routes --------------------------------------------------------------------------------------
 
@@ -106,16 +114,23 @@ const route* find_route(string_view method, string_view path) {
   return nullptr;
 }
 
-std::string page() {
-  std::string links;
+bool is_of_page(string_view path) { return path == "/" || find_page_file(built_page_files(), path); }
+
+std::vector<string_view> readable_paths() {
+  std::vector<string_view> paths;
   for (auto& route : routes)
-    if (route.method == "GET" && !route.path.ends_with(name_mark)) {
-      std::string path(route.path);
-      links += "<li><a href=\"" + path + "\">" + path + "</a></li>\n";
-    }
-  return "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>dtranspose</title>\n"
-         "<h1>dtranspose</h1>\n<ul>\n" +
-         links + "</ul>\n</html>\n";
+    if (route.method == "GET" && !route.path.ends_with(name_mark)) paths.push_back(route.path);
+  return paths;
+}
+
+/// Where the results are served, as `config` says; empty while nobody does.
+std::string results_of(control_interface& system) {
+  try {
+    auto config = nlohmann::json::parse(system.config().body);
+    return config.is_object() && config.contains("results") ? config["results"].get<std::string>() : "";
+  } catch (const std::exception&) {
+    return "";
+  }
 }
 
 /// The methods of a path, as the header `Allow` lists them; empty for a path that is none.
@@ -123,7 +138,7 @@ std::string allowed_methods(string_view path) {
   std::string methods;
   for (auto& route : routes)
     if (name_in(route, path)) (methods += methods.empty() ? "" : ", ") += route.method;
-  return path == "/" ? "GET" : methods;
+  return is_of_page(path) ? "GET" : methods;
 }
 
 // --- requests ------------------------------------------------------------------------------------
@@ -170,10 +185,6 @@ void answer_request(control_interface& system, const httplib::Request& request, 
   if (route) return answer_json(response, answer_of(*route, system, request, read_body));
   string_view target = request.target;
   auto path = path_of(request);
-  if (path == "/" && (request.method == "GET" || request.method == "HEAD")) {
-    response.status = 200;
-    return response.set_content(page(), "text/html; charset=utf-8");
-  }
   if (auto methods = allowed_methods(path); !methods.empty()) {
     response.set_header("Allow", methods);
     return answer_json(response, {405, error_body("Method Not Allowed")});
@@ -207,13 +218,37 @@ class control_server::listener : public http_listener {
     auto route = find_route(request.method == "HEAD" ? "GET" : request.method, path_of(request));
     if (request.method == "OPTIONS")
       answer_preflight(request, response, with_tokens);
+    else if (is_of_page(path_of(request)) && (request.method == "GET" || request.method == "HEAD"))
+      answer_page(request, response);
     else if (gatekeeper_.admits(request, response, route ? route->needs : view))
       answer_request(system_, request, response, route, body);
     allow_origin(request, response, with_tokens);
   }
 
+  /// Asks nobody for a token: it is the page that asks the viewer for one.
+  void answer_page(const httplib::Request& request, httplib::Response& response) {
+    if (auto file = find_page_file(built_page_files(), path_of(request)))
+      answer_page_file(request, response, *file, page_policy(results(), request.get_header_value("Host")));
+    else
+      answer_plain_page(response, readable_paths());
+  }
+
+  /// As of a moment ago, so that who asks often for the page does not keep the system busy.
+  std::string results() {
+    auto now = std::chrono::steady_clock::now();
+    std::lock_guard lock(mutex_);
+    if (!asked_ || now - *asked_ > results_are_good_for) {
+      results_ = results_of(system_);
+      asked_ = now;
+    }
+    return results_;
+  }
+
   control_interface& system_;
   gatekeeper gatekeeper_;
+  std::mutex mutex_;
+  std::string results_;
+  std::optional<std::chrono::steady_clock::time_point> asked_;
 };
 
 control_server::control_server(const std::string& host, std::uint16_t port, control_interface& system,
