@@ -32,7 +32,8 @@ bool takes_gzip(const httplib::Request& request) {
   bool takes = false;
   for_each_part(request.get_header_value("Accept-Encoding"), [&](string_view part) {
     auto quality = part.find(";q=0");
-    bool refused = quality != string_view::npos && part.find_first_of("123456789", quality) == string_view::npos;
+    bool refused =
+        quality != string_view::npos && part.find_first_of("123456789", quality) == string_view::npos;
     if (part.substr(0, part.find(';')) == "gzip") takes = !refused;
   });
   return takes;
@@ -50,6 +51,16 @@ bool has_it_already(const httplib::Request& request, string_view tag) {
 std::string unpacked(string_view packed) {
   auto content = unpack_gzip(std::as_bytes(std::span(packed)), largest_file);
   return {reinterpret_cast<const char*>(content.memory.get()), content.size};
+}
+
+/// By a provider, as the library packs whatever else it is given. `content` is kept.
+template <class Content>
+void send_as_it_is(httplib::Response& response, Content content, const std::string& type) {
+  auto size = content.size();
+  response.set_content_provider(
+      size, type, [content = std::move(content)](size_t from, size_t size, httplib::DataSink& sink) {
+        return sink.write(content.data() + from, size);
+      });
 }
 
 void set_common_headers(httplib::Response& response, const std::string& policy) {
@@ -121,29 +132,26 @@ void answer_page_file(const httplib::Request& request, httplib::Response& respon
     return;
   }
   response.status = 200;
-  if (!takes_gzip(request)) return response.set_content(unpacked(file.packed), type);
+  if (!takes_gzip(request)) return send_as_it_is(response, unpacked(file.packed), type);
   response.set_header("Content-Encoding", "gzip");
-  // By a provider, as the library packs whatever else it is given for who takes gzip.
-  response.set_content_provider(file.packed.size(), type,
-                                [packed = file.packed](size_t from, size_t size, httplib::DataSink& sink) {
-                                  sink.write(packed.data() + from, size);
-                                  return true;
-                                });
+  send_as_it_is(response, file.packed, type);
 }
 
 void answer_plain_page(httplib::Response& response, std::span<const string_view> routes) {
   std::string links;
-  for (auto& route : routes)
-    links.append(fmt::format("<li><a href=\"{0}\">{0}</a></li>\n", route));
-  set_common_headers(response, "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+  for (auto& route : routes) links.append(fmt::format("<li><a href=\"{0}\">{0}</a></li>\n", route));
+  set_common_headers(response,
+                     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
   response.status = 200;
-  response.set_content(
-      "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width\"><title>dtranspose</title>\n"
-      "<h1>dtranspose</h1>\n<p>This program was built without its live page: the build found no npm, or npm could "
-      "not fetch the packages of the page. Install npm and build again. What the page would show is here:</p>\n"
-      "<ul>\n" + links + "</ul>\n</html>\n",
-      "text/html; charset=utf-8");
+  response.set_content("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">"
+                       "<meta name=\"viewport\" content=\"width=device-width\"><title>dtranspose</title>\n"
+                       "<h1>dtranspose</h1>\n<p>This program was built without its live page: the build "
+                       "found no npm, or npm could "
+                       "not fetch the packages of the page. Install npm and build again. What the page would "
+                       "show is here:</p>\n"
+                       "<ul>\n" +
+                           links + "</ul>\n</html>\n",
+                       "text/html; charset=utf-8");
 }
 
 std::string page_policy(string_view results, string_view host) {

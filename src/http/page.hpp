@@ -17,7 +17,8 @@ struct page_file {
   std::string_view packed; ///< gzip
 };
 
-/// The files that this program was built with; none if the build had no npm. The build writes the source of it.
+/// The files that this program was built with; none if the build had no npm. The build writes the source of
+/// it.
 std::span<const page_file> built_page_files();
 
 /// The file of that path, or null.

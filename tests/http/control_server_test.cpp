@@ -18,6 +18,7 @@
 #include "http/access_tokens.hpp"
 #include "http/certificate.hpp"
 #include "http/login_guard.hpp"
+#include "http/page.hpp"
 #include "http/raw_client.hpp"
 #include "temporary_directory.hpp"
 
@@ -40,7 +41,10 @@ class fake_system : public control_interface {
   }
   http_answer sequence() override { return {200, "\"sequence\""}; }
   http_answer progress() override { return {200, "\"progress\""}; }
-  http_answer config() override { return {200, "\"config\""}; }
+  http_answer config() override {
+    std::lock_guard lock(mutex);
+    return {200, configuration};
+  }
   http_answer status() override { throw std::runtime_error("no \"status\""); }
   http_answer ledger() override { return {404, error_body("no scan")}; }
   http_answer stop() override { return {200, "null"}; }
@@ -54,6 +58,7 @@ class fake_system : public control_interface {
   }
 
   std::mutex mutex;
+  std::string configuration = "\"config\"";
   std::string body;
   bool wrapped = false;
   int scans = 0;
@@ -136,12 +141,35 @@ TEST_F(control_server_test, routes) {
   EXPECT_TRUE(system.wrapped);
 }
 
-TEST_F(control_server_test, the_page_links_the_routes) {
+TEST_F(control_server_test, has_a_page) {
   auto answer = client.Get("/");
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 200);
   EXPECT_THAT(answer->get_header_value("Content-Type"), HasSubstr("text/html"));
-  EXPECT_THAT(answer->body, HasSubstr("href=\"/api/v1/progress\""));
+  EXPECT_THAT(answer->body, HasSubstr("api/v1/progress"));
+  EXPECT_THAT(answer->get_header_value("Content-Security-Policy"), HasSubstr("default-src 'none'"));
+  auto head = client.Head("/");
+  ASSERT_TRUE(head);
+  EXPECT_EQ(head->status, 200);
+  for (auto& file : built_page_files()) {
+    auto part = client.Get(std::string(file.path));
+    ASSERT_TRUE(part);
+    EXPECT_EQ(part->status, 200) << file.path;
+    EXPECT_EQ(part->get_header_value("Content-Type"), file.type);
+    EXPECT_EQ(client.Post(std::string(file.path), "{}", "application/json")->status, 405) << file.path;
+  }
+}
+
+TEST_F(control_server_test, the_page_may_ask_where_config_says_that_the_results_are) {
+  if (built_page_files().empty()) GTEST_SKIP() << "this program was built without its page";
+  auto policy = [&] { return client.Get("/")->get_header_value("Content-Security-Policy"); };
+  system.configuration = R"({"results":null})";
+  EXPECT_THAT(policy(), HasSubstr("connect-src 'self';"));
+  system.configuration = R"({"results":"http://node7:5001"})";
+  auto deadline = steady_clock::now() + 30s; // what it says is kept for a moment
+  while (policy().find("http://node7:5001") == std::string::npos && steady_clock::now() < deadline)
+    std::this_thread::sleep_for(20ms);
+  EXPECT_THAT(policy(), HasSubstr("connect-src 'self' http://node7:5001 http://127.0.0.1:5001;"));
 }
 
 TEST_F(control_server_test, an_old_mapping_becomes_a_sequence_of_one_part) {
@@ -405,7 +433,10 @@ class control_server_with_tokens : public testing::Test {
 };
 
 TEST_F(control_server_with_tokens, each_route_needs_its_scope) {
-  for (auto path : {"/", "/api/v1/progress", "/api/v1/config", "/api/v1/sequence", "/api/v1/mapping"})
+  // The page says nothing of any scan, and asks the viewer for a token.
+  for (auto method : {"GET", "HEAD"}) EXPECT_EQ(status(method, "/", ""), 200) << method;
+  EXPECT_EQ(status("POST", "/", ""), 401);
+  for (auto path : {"/api/v1/progress", "/api/v1/config", "/api/v1/sequence", "/api/v1/mapping"})
     for (auto method : {"GET", "HEAD"}) {
       EXPECT_EQ(status(method, path, ""), 401) << method << path;
       for (auto secret : {viewer, tuner, sequencer})

@@ -55,6 +55,14 @@ export function measured(x: number | null | undefined): string {
   return text.replace(/(\.\d*?)0+(e|$)/, '$1$2').replace(/\.(e|$)/, '$1').replace(/-/g, '\u2212');
 }
 
+/** As `measured`, with three digits: for axes and colour bars. */
+export function brief(x: number): string {
+  const size = Math.abs(x);
+  if (x === 0 || !Number.isFinite(x)) return measured(x);
+  if (size >= 1e5 || size < 1e-3) return x.toExponential(2).replace(/\.?0+e/, 'e').replace('e+', 'e').replace(/-/g, '\u2212');
+  return measured(Number(x.toPrecision(3)));
+}
+
 /** Of a file name or an id only what tells it from others. */
 export const short = (id: string) => (/^[0-9a-f]{8}-/.test(id) ? id.slice(0, 8) : id);
 

@@ -25,7 +25,7 @@ function Troubles({ ledger }: { ledger: Ledger }) {
         <span class="dim">{times(all.length, 'range')}</span>
       </div>
       <div class="scroll" tabIndex={0} role="region" aria-label="Troubles">
-        <table>
+        <table class="troubles">
           <thead><tr><th class="number">events</th><th class="number">how many</th><th>fate</th><th>cause</th></tr></thead>
           <tbody>
             {all.slice(0, shown).map((t) => (

@@ -51,7 +51,7 @@ function Field({ parameter: p }: { parameter: Parameter }) {
   return (
     <form class="parameter" onSubmit={(e) => { e.preventDefault(); send(p.dtype === 'binary' ? file ?? '' : value); }}>
       <label for={id}><b>{p.name}</b> <span class="kind">{kinds[p.dtype] ?? p.dtype}</span></label>
-      <p class="dim" id={`${id}-about`}>{p.description}{written(p) !== '' && <> <span class="default">Default: <code>{written(p)}</code></span></>}</p>
+      <p class="dim" id={`${id}-about`}>{[p.description, written(p) !== '' && <>default <code>{written(p)}</code></>].filter(Boolean).map((part, i) => <>{i > 0 && ' \u00b7 '}{part}</>)}</p>
       <div class="entry">
         {p.dtype === 'bool' ? (
           <select {...common} value={value} onChange={(e) => change(e.currentTarget.value)}>

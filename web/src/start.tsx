@@ -74,7 +74,7 @@ export function StartView({ progress, again }: { progress: Progress | null; agai
   return (
     <section class="card start" aria-label="Start a scan">
       <h2>Start a scan</h2>
-      <p class="dim">A trigger map says which stream has a frame in which event, and who gets it: a JSON object with
+      <p class="dim">A trigger map says which stream has a frame in which event, and who gets it: a JSON object with{' '}
         <code>parts</code> and <code>sequence</code>, or with one list of events for each stream.</p>
       <div class={`drop${over ? ' over' : ''}`} onDragOver={(e) => { e.preventDefault(); setOver(true); }} onDragLeave={() => setOver(false)}
         onDrop={(e) => { e.preventDefault(); setOver(false); takeFile(e.dataTransfer?.files[0]); }}>

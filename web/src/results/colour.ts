@@ -53,9 +53,9 @@ export function valueAt(part: number, { low, high, log }: Scaling): number {
 
 export type RangeMode = 'full' | 'most' | 'fixed';
 
-/** What is between the lowest and the highest hundredth: a hot pixel does not turn all else black. */
-export function middle(pixels: Float32Array, part = 0.01): [number, number] | null {
-  const step = Math.max(1, Math.floor(pixels.length / 20000));
+/** What is left without the lowest and the highest two in a thousand: a hot pixel does not turn all else black. */
+export function middle(pixels: Float32Array, part = 0.002): [number, number] | null {
+  const step = Math.max(1, Math.floor(pixels.length / 50000));
   const sample: number[] = [];
   for (let i = 0; i < pixels.length; i += step) if (Number.isFinite(pixels[i]!)) sample.push(pixels[i]!);
   if (sample.length === 0) return null;

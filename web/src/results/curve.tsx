@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import { askJson } from '../api.ts';
-import { measured } from '../format.ts';
+import { brief, measured } from '../format.ts';
 import { useNewest, useOnScreen, useSize, useTheme } from '../hooks.ts';
 import { IconButton } from '../parts.tsx';
 import { address, type Where } from './server.ts';
@@ -52,7 +52,7 @@ const css = (name: string) => getComputedStyle(document.documentElement).getProp
 
 function options(p: Props, width: number, height: number, zoomed: (from: number, to: number) => void, pointed: (at: number | null) => void): uPlot.Options {
   const axis = { stroke: css('--dim'), grid: { stroke: css('--grid'), width: 1 }, ticks: { stroke: css('--grid'), width: 1 }, font: '11px system-ui, sans-serif' };
-  const labels = (_: uPlot, values: (number | null)[]) => values.map((v) => (v === null ? '' : measured(Number(v.toPrecision(10)))));
+  const labels = (_: uPlot, values: (number | null)[]) => values.map((v) => (v === null ? '' : Math.abs(v) >= 1e5 ? brief(v) : measured(Number(v.toPrecision(10)))));
   const line = css('--curve');
   return {
     width, height,

@@ -63,7 +63,7 @@ function Settings({ panel, curve, items, onChange }: { panel: Panel; curve: Item
       <label class="check"><input type="checkbox" checked={look.log} onChange={(e) => set({ log: e.currentTarget.checked })} /> Logarithmic</label>
       {!curve && (
         <label>Range <select value={look.range} onChange={(e) => set({ range: e.currentTarget.value as RangeMode })}>
-          <option value="full">lowest to highest</option><option value="most">middle 98 %</option><option value="fixed">fixed</option>
+          <option value="most">without outliers</option><option value="full">lowest to highest</option><option value="fixed">fixed</option>
         </select></label>
       )}
       {(curve || look.range === 'fixed') && (

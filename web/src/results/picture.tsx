@@ -1,7 +1,7 @@
 // A picture of data: an image, a map, or three maps as one. Zoom with wheel, fingers, keys or buttons.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { askJson } from '../api.ts';
-import { measured } from '../format.ts';
+import { brief, measured } from '../format.ts';
 import { useNewest, useOnScreen, useSize, useTheme } from '../hooks.ts';
 import { IconButton } from '../parts.tsx';
 import { leastPositive, middle, paint, paintThree, ticks, valueAt, type RangeMode, type Scaling } from './colour.ts';
@@ -18,7 +18,7 @@ export interface Look {
   reduce: 'mean' | 'max' | 'nearest';
 }
 
-export const plainLook: Look = { scale: 'viridis', log: false, range: 'full', low: null, high: null, stretch: null, reduce: 'mean' };
+export const plainLook: Look = { scale: 'viridis', log: false, range: 'most', low: null, high: null, stretch: null, reduce: 'mean' };
 
 interface Props {
   where: Where;
@@ -36,7 +36,7 @@ interface Spot {
   column: number;
 }
 
-const margin = { left: 46, bottom: 20, top: 4, right: 4 };
+const margin = { left: 46, bottom: 20, top: 6, right: 12 };
 const none: (View | null)[] = [];
 const bar = { width: 12, gap: 8, labels: 58 };
 
@@ -191,7 +191,7 @@ function drawBar(context: CanvasRenderingContext2D, frame: Frame, scaling: Scali
   for (let i = 0; i < labels; ++i) {
     const part = i / (labels - 1);
     context.textBaseline = i === 0 ? 'bottom' : i === labels - 1 ? 'top' : 'middle';
-    context.fillText(measured(Number(valueAt(part, scaling).toPrecision(3))), left + bar.width + 5, frame.top + frame.height * (1 - part));
+    context.fillText(brief(valueAt(part, scaling)), left + bar.width + 5, frame.top + frame.height * (1 - part));
   }
 }
 

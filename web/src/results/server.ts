@@ -92,8 +92,9 @@ export interface Happened {
 
 /** The events in a stream of server-sent ones, as they become complete. Returns what is not complete yet. */
 export function takeEvents(text: string, happened: (name: string, data: string) => void): string {
-  const blocks = text.replace(/\r\n?/g, '\n').split('\n\n');
-  const rest = blocks.pop() ?? '';
+  const cut = text.endsWith('\r') ? '\r' : ''; // its line feed may be under way
+  const blocks = text.slice(0, text.length - cut.length).replace(/\r\n?/g, '\n').split('\n\n');
+  const rest = (blocks.pop() ?? '') + cut;
   for (const block of blocks) {
     let name = 'message';
     const data: string[] = [];
