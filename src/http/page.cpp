@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "http/http_listener.hpp"
 #include "recording/gzip.hpp"
 
 namespace dtranspose {
@@ -30,7 +31,7 @@ void for_each_part(string_view list, Visit visit) {
 
 bool takes_gzip(const httplib::Request& request) {
   bool takes = false;
-  for_each_part(request.get_header_value("Accept-Encoding"), [&](string_view part) {
+  for_each_part(accepted_encodings(request), [&](string_view part) {
     auto quality = part.find(";q=0");
     bool refused =
         quality != string_view::npos && part.find_first_of("123456789", quality) == string_view::npos;
@@ -51,16 +52,6 @@ bool has_it_already(const httplib::Request& request, string_view tag) {
 std::string unpacked(string_view packed) {
   auto content = unpack_gzip(std::as_bytes(std::span(packed)), largest_file);
   return {reinterpret_cast<const char*>(content.memory.get()), content.size};
-}
-
-/// By a provider, as the library packs whatever else it is given. `content` is kept.
-template <class Content>
-void send_as_it_is(httplib::Response& response, Content content, const std::string& type) {
-  auto size = content.size();
-  response.set_content_provider(
-      size, type, [content = std::move(content)](size_t from, size_t size, httplib::DataSink& sink) {
-        return sink.write(content.data() + from, size);
-      });
 }
 
 void set_common_headers(httplib::Response& response, const std::string& policy) {
@@ -132,9 +123,9 @@ void answer_page_file(const httplib::Request& request, httplib::Response& respon
     return;
   }
   response.status = 200;
-  if (!takes_gzip(request)) return send_as_it_is(response, unpacked(file.packed), type);
+  if (!takes_gzip(request)) return response.set_content(unpacked(file.packed), type);
   response.set_header("Content-Encoding", "gzip");
-  send_as_it_is(response, file.packed, type);
+  response.set_content(file.packed.data(), file.packed.size(), type);
 }
 
 void answer_plain_page(httplib::Response& response, std::span<const string_view> routes) {

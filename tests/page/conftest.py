@@ -10,6 +10,7 @@ import shutil
 import urllib.parse
 
 import pytest
+import requests
 
 from cluster import BINARY, Cluster
 
@@ -57,8 +58,9 @@ class Viewer:
 
     @staticmethod
     def is_trouble(message):
-        """A route that is not there is said on the page, and by the browser as well."""
-        return message.type == "error" and "404" not in message.text and "401" not in message.text
+        """What a server refuses is said on the page, and by the browser as well."""
+        refused = "the server responded with a status of 4" in message.text
+        return message.type == "error" and not refused
 
     def open(self, url, view="overview"):
         self.page.goto(f"{url}/#/{view}")
@@ -141,7 +143,8 @@ def running(system):
 def results(request):
     """Where a page with results is to be seen; skipped where the program serves none."""
     if mock := os.environ.get("DTRANSPOSE_PAGE_MOCK"):
-        return mock, mock
+        requests.post(f"{mock}/api/v1/sequence", json={"parts": {}, "sequence": []}, timeout=20)
+        return mock, requests.get(f"{mock}/api/v1/config", timeout=20).json()["results"]
     cluster = request.getfixturevalue("running")
     told = cluster.get("config").get("results")
     if not told:
