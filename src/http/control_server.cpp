@@ -228,7 +228,8 @@ class control_server::listener : public http_listener {
   /// Asks nobody for a token: it is the page that asks the viewer for one.
   void answer_page(const httplib::Request& request, httplib::Response& response) {
     if (auto file = find_page_file(built_page_files(), path_of(request)))
-      answer_page_file(request, response, *file, page_policy(results(), request.get_header_value("Host")));
+      answer_page_file(request, response, *file, page_policy(results(), request.get_header_value("Host")),
+                       client_takes_gzip());
     else
       answer_plain_page(response, readable_paths());
   }

@@ -52,21 +52,14 @@ bool has_body(const httplib::Request& request) {
          request.get_header_value<std::uint64_t>("Content-Length") > 0;
 }
 
-constexpr auto kept_encodings = "Kept-Accept-Encoding";
-
 /// All requests go the same way: the library's routing is by regular expressions, and it reads
 /// bodies of what it does not know without a limit.
 void send_to_only_path(httplib::Request& request) {
   request.path = only_path;
   request.ranges.clear();
   takes_gzip = request.get_header_value("Accept-Encoding").find("gzip") != std::string::npos;
-  // Packing costs more than it saves between neighbours, with Brotli by far: the library is not to know.
-  request.headers.erase(kept_encodings);
-  auto taken = request.headers.extract("Accept-Encoding");
+  // Packing costs more than it saves between neighbours, with Brotli by far.
   request.headers.erase("Accept-Encoding");
-  if (!taken) return;
-  taken.key() = kept_encodings;
-  request.headers.insert(std::move(taken));
 }
 
 } // namespace
@@ -223,10 +216,6 @@ void http_listener::serve(file_descriptor socket, const std::string& group) {
 std::string_view path_of(const httplib::Request& request) {
   std::string_view target = request.target;
   return target.substr(0, target.find('?'));
-}
-
-std::string accepted_encodings(const httplib::Request& request) {
-  return request.get_header_value(kept_encodings);
 }
 
 std::string address_group(const std::string& ip) {

@@ -98,9 +98,6 @@ class http_listener : public httplib::Server {
 /// The path of a request, without what follows a `?`.
 std::string_view path_of(const httplib::Request& request);
 
-/// The header Accept-Encoding, for what is packed already: the library packs nothing.
-std::string accepted_encodings(const httplib::Request& request);
-
 /// Who counts as one client: an IPv4 address, or the network (/64) of an IPv6 address, in some form.
 std::string address_group(const std::string& ip);
 

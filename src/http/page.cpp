@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "http/http_listener.hpp"
 #include "recording/gzip.hpp"
 
 namespace dtranspose {
@@ -27,17 +26,6 @@ void for_each_part(string_view list, Visit visit) {
     visit(part);
     list.remove_prefix(std::min(comma + 1, list.size()));
   }
-}
-
-bool takes_gzip(const httplib::Request& request) {
-  bool takes = false;
-  for_each_part(accepted_encodings(request), [&](string_view part) {
-    auto quality = part.find(";q=0");
-    bool refused =
-        quality != string_view::npos && part.find_first_of("123456789", quality) == string_view::npos;
-    if (part.substr(0, part.find(';')) == "gzip") takes = !refused;
-  });
-  return takes;
 }
 
 bool has_it_already(const httplib::Request& request, string_view tag) {
@@ -111,7 +99,7 @@ const page_file* find_page_file(std::span<const page_file> files, string_view pa
 }
 
 void answer_page_file(const httplib::Request& request, httplib::Response& response, const page_file& file,
-                      const std::string& policy) {
+                      const std::string& policy, bool takes_gzip) {
   auto tag = fmt::format("\"{}\"", file.tag);
   set_common_headers(response, policy);
   response.set_header("ETag", "W/" + tag);
@@ -123,7 +111,7 @@ void answer_page_file(const httplib::Request& request, httplib::Response& respon
     return;
   }
   response.status = 200;
-  if (!takes_gzip(request)) return response.set_content(unpacked(file.packed), type);
+  if (!takes_gzip) return response.set_content(unpacked(file.packed), type);
   response.set_header("Content-Encoding", "gzip");
   response.set_content(file.packed.data(), file.packed.size(), type);
 }

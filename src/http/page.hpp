@@ -24,9 +24,10 @@ std::span<const page_file> built_page_files();
 /// The file of that path, or null.
 const page_file* find_page_file(std::span<const page_file> files, std::string_view path);
 
-/// Answers GET and HEAD with a file, or 304 to who has it. `policy` is its Content-Security-Policy.
+/// Answers GET and HEAD with a file, packed to who takes that, or with 304 to who has it. `policy` is its
+/// Content-Security-Policy.
 void answer_page_file(const httplib::Request& request, httplib::Response& response, const page_file& file,
-                      const std::string& policy);
+                      const std::string& policy, bool takes_gzip);
 
 /// What stands in for the page in a program without it: says so, and links to `routes`.
 void answer_plain_page(httplib::Response& response, std::span<const std::string_view> routes);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { parseJson } from '../src/api.ts';
 import { brief, bytes, duration, measured, percent, rate, whole } from '../src/format.ts';
 import { parseMap, postable, summary } from '../src/maps.ts';
 import { Counters, Pace, parseBottleneck } from '../src/rates.ts';
@@ -178,4 +179,11 @@ test('events are taken from a stream wherever it is cut', () => {
     assert.deepEqual(seen, ['snapshot {"a":1}', 'snapshot {"a":\n2}'], `cut at ${cut}`);
     assert.equal(rest, '');
   }
+});
+
+test('JSON may hold numbers that are none', () => {
+  assert.deepEqual(parseJson('{"value": NaN, "text": "NaN \\" Infinity", "list": [-Infinity, 1, Infinity]}'),
+    { value: NaN, text: 'NaN " Infinity', list: [-Infinity, 1, Infinity] });
+  assert.deepEqual(parseJson('{"value": 1.5}'), { value: 1.5 });
+  assert.throws(() => parseJson('{"value": nonsense}'), SyntaxError);
 });
