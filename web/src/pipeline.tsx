@@ -195,9 +195,12 @@ function linksOf(streams: [string, StreamStatus][], all: Process[], folding: boo
   return links;
 }
 
-function Stage(props: { title: string; count: number; children: ComponentChildren }) {
+/** With many streams each takes a line. */
+const manyStreams = 8;
+
+function Stage(props: { title: string; count: number; compact?: boolean; children: ComponentChildren }) {
   return (
-    <div class={`stage${props.count > 8 ? ' many' : ''}`}>
+    <div class={`stage${props.compact ? ' compact' : ''}`}>
       <h2>{props.title} <span class="dim">{props.count}</span></h2>
       {props.count === 0 ? <p class="empty">none</p> : props.children}
     </div>
@@ -205,7 +208,7 @@ function Stage(props: { title: string; count: number; children: ComponentChildre
 }
 
 const wording = (found: Bottleneck, line: string) =>
-  found.kind === 'none' ? line.replace(/^nothing: /, '') : `Waits for ${line}`;
+  found.kind === 'none' ? line.replace(/^nothing: (.)/, (_, first: string) => first.toUpperCase()) : `Waits for ${line}`;
 
 export function Pipeline({ status, config, active }: { status: Status; config: Config; active: boolean }) {
   const counters = useRef(new Counters());
@@ -221,10 +224,10 @@ export function Pipeline({ status, config, active }: { status: Status; config: C
       <p class={`verdict ${found.kind === 'none' ? 'good' : 'warn'}`} role="status" data-testid="bottleneck">{line && wording(found, line)}</p>
       <div class="stages">
         <Links links={linksOf(streams, all, !!folding)} version={status} />
-        <Stage title="Streams" count={streams.length}>
+        <Stage title="Streams" count={streams.length} compact={streams.length > manyStreams}>
           {streams.map(([name, s]) => <StreamNode key={name} name={name} stream={s} bottleneck={found.streams.includes(name)} />)}
         </Stage>
-        <Stage title="Ingesters" count={streams.length}>
+        <Stage title="Ingesters" count={streams.length} compact={streams.length > manyStreams}>
           {streams.map(([name, s]) => <IngesterNode key={name} name={name} stream={s} process={hosts.get(name) ?? ''} />)}
         </Stage>
         <Stage title="Workers" count={sum(all.map((p) => p.workers.length))}>

@@ -64,7 +64,7 @@ function ItemList(props: { items: Item[]; board: Panel[]; onToggle: (item: Item)
   const wanted = filter.toLowerCase();
   const shown = props.items.filter((i) => i.path.toLowerCase().includes(wanted) && i.path !== '/' && (i.kind !== 'group' || !wanted));
   const open = new Set(props.board.filter((p) => p.paths.length === 1).map((p) => p.paths[0]));
-  const what = (i: Item) => (i.kind === 'number' ? measured(Number(i.value)) : i.kind === 'array' ? shapeOf(i) : i.kind === 'group' ? '' : i.kind === 'text' ? String(i.value ?? 'text').slice(0, 24) : i.kind);
+  const what = (i: Item) => (i.kind === 'number' ? measured(Number(i.value)) : i.kind === 'array' ? shapeOf(i) : i.kind === 'group' ? '' : i.kind === 'text' || i.kind === 'bool' ? String(i.value ?? i.kind).slice(0, 24) : i.kind);
   return (
     <section class="card items" aria-label="Items">
       <div class="title"><h2>Published <span class="dim">{whole(props.items.filter((i) => i.kind !== 'group').length)}</span></h2>
@@ -93,7 +93,7 @@ function ItemList(props: { items: Item[]; board: Panel[]; onToggle: (item: Item)
 /** What a viewer who has chosen nothing sees. */
 function firstBoard(items: Item[]): Panel[] {
   const rank = (i: Item) => (isPicture(i) ? 0 : i.kind === 'array' ? 1 : 2);
-  return items.filter((i) => i.kind === 'array' || i.kind === 'number').sort((a, b) => rank(a) - rank(b)).slice(0, 4).map((i) => panelOf(i.path));
+  return items.filter((i) => (i.kind === 'array' || i.kind === 'number') && !i.path.startsWith('/scan/')).sort((a, b) => rank(a) - rank(b)).slice(0, 4).map((i) => panelOf(i.path));
 }
 
 export function ResultsView({ config, perSecond }: { config: Config | null; perSecond: number }) {
