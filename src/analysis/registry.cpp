@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include "analysis/azint.hpp"
 #include "analysis/none.hpp"
 #include "analysis/roi.hpp"
 #include "analysis/sum.hpp"
@@ -79,7 +80,12 @@ std::string converted(const analysis& what, const parameter_description& p, cons
 } // namespace
 
 std::vector<std::shared_ptr<const analysis>> built_in_analyses() {
-  return {make_none_analysis(), make_roi_analysis(), make_sum_analysis()};
+  return {
+      make_none_analysis(),
+      make_roi_analysis(),
+      make_sum_analysis(),
+      make_azint_analysis(),
+  };
 }
 
 std::shared_ptr<const analysis> load_analysis(const std::string& name_or_path) {
