@@ -118,18 +118,6 @@ std::optional<radial_unit> radial_unit_of(std::string_view name) {
   return std::nullopt;
 }
 
-valid_values usual_values(dtype type) {
-  return visit_dtype(type, []<class T>(T) -> valid_values {
-    if constexpr (std::is_floating_point_v<T>)
-      return {std::numeric_limits<double>::lowest(), std::numeric_limits<double>::max()};
-    else if constexpr (std::is_signed_v<T>)
-      return {0, static_cast<double>(std::numeric_limits<T>::max())};
-    else // 2^64 - 1 and its neighbours are the same double
-      return {0, std::nextafter(static_cast<double>(std::numeric_limits<T>::max()), 0) -
-                     (sizeof(T) < 8 ? 0.5 : 0)};
-  });
-}
-
 // ---- making the matrix ----------------------------------------------------------------------------------
 
 class integrator_builder {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "analysis/image.hpp"
+#include "analysis/pixel_values.hpp"
 #include "analysis/poni.hpp"
 
 namespace dtranspose {
@@ -47,14 +48,6 @@ struct integration_setup {
   /// Of the image's shape or empty: not 0 is left out; subtracted; divided by.
   std::vector<float> mask = {}, dark = {}, flat = {};
 };
-
-/// Which values of pixels count; NaN and infinities never do.
-struct valid_values {
-  double least, most;
-};
-/// Signed integers from 0 (detectors mark pixels by negative numbers), unsigned ones below the largest (that
-/// is what they mark them by), all real numbers.
-valid_values usual_values(dtype type);
 
 /// The sums that integrals are made of, for each bin; bins of the first axis are neighbours.
 struct integral_sums {

@@ -9,7 +9,9 @@
 #include <fmt/format.h>
 
 #include "analysis/azint.hpp"
+#include "analysis/cog.hpp"
 #include "analysis/none.hpp"
+#include "analysis/pileup.hpp"
 #include "analysis/roi.hpp"
 #include "analysis/sum.hpp"
 #include "model/parameter_book.hpp"
@@ -85,6 +87,8 @@ std::vector<std::shared_ptr<const analysis>> built_in_analyses() {
       make_roi_analysis(),
       make_sum_analysis(),
       make_azint_analysis(),
+      make_cog_analysis(),
+      make_pileup_analysis(),
   };
 }
 
