@@ -10,6 +10,7 @@
 
 #include "analysis/azint.hpp"
 #include "analysis/cog.hpp"
+#include "analysis/hits.hpp"
 #include "analysis/none.hpp"
 #include "analysis/pileup.hpp"
 #include "analysis/roi.hpp"
@@ -83,12 +84,8 @@ std::string converted(const analysis& what, const parameter_description& p, cons
 
 std::vector<std::shared_ptr<const analysis>> built_in_analyses() {
   return {
-      make_none_analysis(),
-      make_roi_analysis(),
-      make_sum_analysis(),
-      make_azint_analysis(),
-      make_cog_analysis(),
-      make_pileup_analysis(),
+      make_none_analysis(), make_roi_analysis(),    make_sum_analysis(),  make_azint_analysis(),
+      make_cog_analysis(),  make_pileup_analysis(), make_hits_analysis(),
   };
 }
 

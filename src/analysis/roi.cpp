@@ -1,5 +1,8 @@
 #include "analysis/roi.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -62,31 +65,94 @@ span_of_axis parse_span(std::string_view parameter, const std::string& written) 
   return range;
 }
 
-/// The region as its parameters say, read anew only when they change.
-class region {
+/// A region, and what its results are called.
+struct region {
+  span_of_axis rows, columns;
+  std::string rows_text, columns_text;
+  std::array<std::string, 4> names = {"mean", "sum", "min", "max"};
+
+  std::string text() const { return fmt::format("rows '{}', columns '{}'", rows_text, columns_text); }
+};
+
+/// Results are data sets of a file.
+bool is_name(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '_' || c == '-' || c == '.';
+  });
+}
+
+/// `NAME=ROWS,COLUMNS`
+region parse_named_region(std::string_view written) {
+  auto refuse = [&](std::string_view why) {
+    return std::invalid_argument(fmt::format(
+        "parameter 'regions': '{}' {}; an example is ring=16:48,0:100; spot=:,200:210", written, why));
+  };
+  auto equals = written.find('='), comma = written.find(',');
+  if (equals == written.npos || comma == written.npos || comma < equals)
+    throw refuse("is not of the form NAME=ROWS,COLUMNS");
+  region r;
+  auto name = trimmed(written.substr(0, equals));
+  if (!is_name(name))
+    throw refuse("has a name that is empty, or has other characters than letters, digits, _ - .");
+  r.rows_text = trimmed(written.substr(equals + 1, comma - equals - 1));
+  r.columns_text = trimmed(written.substr(comma + 1));
+  r.rows = parse_span("regions", r.rows_text);
+  r.columns = parse_span("regions", r.columns_text);
+  for (auto& n : r.names) n = fmt::format("{}_{}", name, n);
+  return r;
+}
+
+/// The regions as the parameters say, read anew only when those change.
+class region_list {
  public:
-  explicit region(const parameters& settings) { update(settings); }
+  explicit region_list(const parameters& settings) { update(settings); }
 
   /// Throws std::invalid_argument, naming the parameter.
   void update(const parameters& settings) {
-    update(rows, rows_text_, "rows", settings);
-    update(columns, columns_text_, "columns", settings);
+    constexpr std::string_view parameters_read[] = {"rows", "columns", "regions"};
+    bool same = !all_.empty();
+    for (std::size_t i = 0; i < std::size(parameters_read); ++i) {
+      auto written = settings.find(parameters_read[i]);
+      same = same && (!written || *written == texts_[i]);
+    }
+    if (same) return;
+    for (std::size_t i = 0; i < std::size(parameters_read); ++i)
+      texts_[i] = settings.text(parameters_read[i]);
+    all_ = read();
   }
 
-  span_of_axis rows, columns;
-
-  std::string text() const { return fmt::format("rows '{}', columns '{}'", rows_text_, columns_text_); }
+  const std::vector<region>& all() const { return all_; }
 
  private:
-  static void update(span_of_axis& range, std::string& text, std::string_view parameter,
-                     const parameters& settings) {
-    auto written = settings.find(parameter);
-    if (!written || *written == text) return;
-    range = parse_span(parameter, *written);
-    text = *written;
+  std::vector<region> read() const {
+    region unnamed;
+    unnamed.rows = parse_span("rows", unnamed.rows_text = texts_[0]);
+    unnamed.columns = parse_span("columns", unnamed.columns_text = texts_[1]);
+    std::vector<region> regions;
+    for (std::string_view rest = texts_[2]; !rest.empty();) {
+      auto end = std::min(rest.find(';'), rest.size());
+      if (auto written = trimmed(rest.substr(0, end)); !written.empty())
+        add(regions, parse_named_region(written));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    bool chosen = !unnamed.rows.everything() || !unnamed.columns.everything();
+    if (chosen || regions.empty()) regions.insert(regions.begin(), unnamed);
+    return regions;
   }
 
-  std::string rows_text_, columns_text_;
+  static void add(std::vector<region>& to, region r) {
+    constexpr std::size_t most = 100;
+    if (to.size() == most)
+      throw std::invalid_argument(fmt::format("parameter 'regions': there are more than {}", most));
+    for (auto& other : to)
+      if (other.names == r.names)
+        throw std::invalid_argument(fmt::format("parameter 'regions': {} is there twice",
+                                                r.names[0].substr(0, r.names[0].size() - 5)));
+    to.push_back(std::move(r));
+  }
+
+  std::array<std::string, 3> texts_;
+  std::vector<region> all_;
 };
 
 /// Where the pixels of the region are: `planes` times the same rectangle of each.
@@ -252,33 +318,35 @@ statistics gather(const image_view& image, const rectangle& r) {
 
 class roi_worker final : public worker_part {
  public:
-  explicit roi_worker(const parameters& settings) : region_(settings) {}
+  explicit roi_worker(const parameters& settings) : regions_(settings) {}
 
   answer process_event(const event& e, const parameters& settings, bool) override {
-    region_.update(settings);
+    regions_.update(settings);
     auto stream = settings.find("stream");
     auto image = find_image(e, stream ? std::string_view(*stream) : std::string_view());
     if (!image) return answer::nothing();
-    auto where = place(region_, *image);
-    auto found = visit_dtype(image->type, [&]<class T>(T) { return gather<T>(*image, where); });
     value_map result;
-    result.reserve(4);
-    result.set("mean", found.sum / static_cast<double>(where.pixels()))
-        .set("sum", found.sum)
-        .set("min", found.lowest)
-        .set("max", found.highest);
+    result.reserve(4 * regions_.all().size());
+    for (auto& region : regions_.all()) {
+      auto where = place(region, *image);
+      auto found = visit_dtype(image->type, [&]<class T>(T) { return gather<T>(*image, where); });
+      auto mean = found.sum / static_cast<double>(where.pixels());
+      std::size_t i = 0;
+      for (auto number : {mean, found.sum, found.lowest, found.highest})
+        result.set(region.names[i++], number);
+    }
     return answer::result(std::move(result));
   }
 
  private:
-  region region_;
+  region_list regions_;
 };
 
 class roi_analysis final : public analysis {
  public:
   std::string_view name() const override { return "roi"; }
   std::string_view description() const override {
-    return "mean, sum, min and max of a rectangular region of an image, per event";
+    return "mean, sum, min and max of rectangular regions of an image, per event";
   }
 
   std::vector<parameter_description> describe_parameters() const override {
@@ -287,14 +355,15 @@ class roi_analysis final : public analysis {
         {"stream", text, "", "stream of the images; empty: the first that has one"},
         {"rows", text, "", "rows of the region, e.g. 16:48 for rows 16 to 47; empty: all"},
         {"columns", text, "", "columns of the region, e.g. 16:48; empty: all"},
+        {"regions", text, "", "more regions with names, e.g. ring=16:48,0:100; spot=:,200:210"},
     };
   }
 
   std::vector<result_description> describe_results(const parameters& settings) const override {
-    const region checked(settings); // throws where it is none
-    static_cast<void>(checked);
+    const region_list regions(settings); // throws where one is none
     std::vector<result_description> results;
-    for (auto name : {"mean", "sum", "min", "max"}) results.push_back({.name = name});
+    for (auto& region : regions.all())
+      for (auto& name : region.names) results.push_back({.name = name});
     return results;
   }
 

@@ -1,3 +1,5 @@
+#include <stdexcept>
+
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -52,14 +54,19 @@ ordered_json description_of(const analysis& a) {
                           {"dtype", name_of(p.type)},
                           {"default", p.initial},
                           {"description", p.description}});
-  for (auto& r : a.describe_results(complete_parameters(a, {})))
-    results.push_back({{"name", r.name},
-                       {"dtype", name_of(r.type)},
-                       {"shape", r.shape},
-                       {"per", r.extent == result_extent::per_event ? "event" : "scan"},
-                       {"unit", r.unit}});
-  return {
-      {"name", a.name()}, {"description", a.description()}, {"parameters", parameters}, {"results", results}};
+  ordered_json description{{"name", a.name()}, {"description", a.description()}, {"parameters", parameters}};
+  try {
+    for (auto& r : a.describe_results(complete_parameters(a, {})))
+      results.push_back({{"name", r.name},
+                         {"dtype", name_of(r.type)},
+                         {"shape", r.shape},
+                         {"per", r.extent == result_extent::per_event ? "event" : "scan"},
+                         {"unit", r.unit}});
+  } catch (const std::invalid_argument& e) { // a parameter has no default that can be used
+    description["needs"] = e.what();
+  }
+  description["results"] = results;
+  return description;
 }
 
 } // namespace
@@ -77,6 +84,7 @@ int run_analyses(bool json) {
       fmt::print("  --param {}=...  {} ({}, default '{}')\n", p["name"].get<std::string>(),
                  p["description"].get<std::string>(), p["dtype"].get<std::string>(),
                  p["default"].get<std::string>());
+    if (a.contains("needs")) fmt::print("  refused as it is: {}\n", a["needs"].get<std::string>());
     for (auto& r : a["results"])
       fmt::print("  gives {} ({}, one per {})\n", r["name"].get<std::string>(), r["dtype"].get<std::string>(),
                  r["per"].get<std::string>());

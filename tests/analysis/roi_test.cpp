@@ -205,6 +205,48 @@ TEST(roi, only_images_are_looked_at) {
               HasSubstr("element type"));
 }
 
+TEST(roi, regions_with_names) {
+  std::vector<std::uint16_t> pixels(12);
+  std::iota(pixels.begin(), pixels.end(), std::uint16_t{0}); // 0 1 2 3 / 4 5 6 7 / 8 9 10 11
+  auto data = image({3, 4}, pixels);
+  auto given = [&](std::map<std::string, std::string> set) {
+    auto a = roi(std::move(set)).process(data);
+    std::map<std::string, double> numbers;
+    for (auto& [name, x] : *a.content().as_map()) numbers[name] = x.as_number().value_or(NAN);
+    return numbers;
+  };
+  using map = std::map<std::string, double>;
+  const map top{{"top_mean", 1.5}, {"top_sum", 6}, {"top_min", 0}, {"top_max", 3}};
+  map both = top;
+  both.merge(map{{"b-2_mean", 8.5}, {"b-2_sum", 34}, {"b-2_min", 6}, {"b-2_max", 11}});
+  EXPECT_EQ(given({{"regions", "top=0:1,:"}}), top);
+  EXPECT_EQ(given({{"regions", " top = 0:1 , ; b-2=1:,2: ;"}}), both);
+  auto all = given({{"regions", "top=0:1,:;b-2=1:,2:"}, {"rows", "1:2"}, {"columns", "0:3"}});
+  EXPECT_EQ(all.size(), 12u);
+  EXPECT_EQ(all["sum"], 15);
+  EXPECT_EQ(all["b-2_sum"], 34);
+}
+
+TEST(roi, regions_that_are_none_are_refused) {
+  auto roi_analysis = make_roi_analysis();
+  auto described = [&](std::string regions) {
+    return roi_analysis->describe_results(complete_parameters(*roi_analysis, {{"regions", regions}})).size();
+  };
+  EXPECT_EQ(described(""), 4u);
+  EXPECT_EQ(described("a=:,:;b=1:2,3:4"), 8u);
+  for (auto written :
+       {"a", "a=1:2", "1:2,3:4", "=1:2,3:4", "a/b=1:2,3:4", "a=2:1,3:4", "a=1:2,3", "a=:,:;a=1:2,3:4"})
+    try {
+      described(written);
+      ADD_FAILURE() << written;
+    } catch (const std::invalid_argument& e) {
+      EXPECT_THAT(e.what(), HasSubstr("'regions'")) << written;
+    }
+  std::vector<std::uint8_t> pixels(12);
+  const std::map<std::string, std::string> beyond{{"regions", "a=0:2,0:2;b=0:4,:"}};
+  EXPECT_THAT(roi(beyond).failure(image({3, 4}, pixels)), AllOf(HasSubstr("0:4"), HasSubstr("[3, 4]")));
+}
+
 TEST(roi, parameters_may_change_between_events) {
   auto data = image({1, 4}, std::vector<std::uint8_t>{1, 2, 3, 4});
   auto roi = make_roi_analysis();
