@@ -12,6 +12,10 @@
 
 #include <fmt/format.h>
 
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
 namespace dtranspose {
 
 namespace {
@@ -351,12 +355,27 @@ struct lanes;
 template <>
 struct lanes<2> {
   using doubles = double __attribute__((vector_size(16)));
-  using floats = float __attribute__((vector_size(8)));
+
+  static doubles load(const float* from) {
+#ifdef __SSE2__
+    // One instruction, where compilers make two conversions of it.
+    return static_cast<doubles>(
+        _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)))));
+#else
+    return {from[0], from[1]};
+#endif
+  }
 };
 template <>
 struct lanes<4> {
   using doubles = double __attribute__((vector_size(32)));
-  using floats = float __attribute__((vector_size(16)));
+
+  static doubles load(const float* from) {
+    using floats = float __attribute__((vector_size(16)));
+    floats given;
+    std::memcpy(&given, from, sizeof given);
+    return __builtin_convertvector(given, doubles);
+  }
 };
 
 /// Sums of the parts that begin in one bin: signal of its bins, variance of its bins. As a whole they are
@@ -366,16 +385,20 @@ struct alignas(width * sizeof(double)) cell {
   typename lanes<width>::doubles signal, variance;
 
   void add(const float* weights, double value, double positive) {
-    typename lanes<width>::floats given;
-    std::memcpy(&given, weights, sizeof given);
-    auto w = __builtin_convertvector(given, typename lanes<width>::doubles);
+    auto w = lanes<width>::load(weights);
     signal += w * value;
     variance += w * w * positive;
   }
 };
 
+/// What a pixel adds to the variance.
+template <class T>
+double positive(double value) {
+  return std::is_unsigned_v<T> ? value : std::max(value, 0.0);
+}
+
 /// Pixels that are looked at together.
-constexpr std::size_t block = 8;
+constexpr std::size_t block = 32;
 
 struct block_of_values {
   double values[block]; ///< 0 for what is left out
@@ -383,36 +406,62 @@ struct block_of_values {
   bool whole = true;    ///< is none left out?
 };
 
+/// The limits in the type of the pixels, so that those are compared as they are.
+template <class T>
+struct limits_of {
+  T least, most;
+
+  explicit limits_of(const valid_values& valid) {
+    constexpr auto lowest = std::numeric_limits<T>::lowest(), highest = std::numeric_limits<T>::max();
+    least = valid.least > static_cast<double>(lowest) ? rounded(valid.least, true) : lowest;
+    most = valid.most < static_cast<double>(highest) ? rounded(valid.most, false) : highest;
+    if (valid.least > static_cast<double>(highest) || valid.most < static_cast<double>(lowest))
+      least = 1, most = 0; // nothing counts
+  }
+
+  bool operator()(T x) const { return x >= least && x <= most; } // false for NaN
+
+ private:
+  static T rounded(double x, bool up) {
+    if constexpr (std::is_floating_point_v<T>) {
+      auto near = static_cast<T>(x);
+      if (up ? static_cast<double>(near) >= x : static_cast<double>(near) <= x) return near;
+      return std::nextafter(near, up ? std::numeric_limits<T>::max() : std::numeric_limits<T>::lowest());
+    } else {
+      constexpr auto lowest = static_cast<double>(std::numeric_limits<T>::lowest()),
+                     highest = static_cast<double>(std::numeric_limits<T>::max());
+      auto whole = up ? std::ceil(x) : std::floor(x);
+      if (whole >= highest) return std::numeric_limits<T>::max();
+      return whole <= lowest ? std::numeric_limits<T>::lowest() : static_cast<T>(whole);
+    }
+  }
+};
+
 template <class T, std::size_t n>
-inline block_of_values read(const std::byte* pixels, const valid_values& valid) {
+inline block_of_values read(const std::byte* pixels, const limits_of<T>& valid) {
   T raw[n];
   std::memcpy(raw, pixels, sizeof raw);
   block_of_values read;
-  double missing = 0, size = 0;
+  int bad = 0, some = 0;
   for (std::size_t j = 0; j < n; ++j) {
-    auto x = static_cast<double>(raw[j]);
-    bool counts = x >= valid.least && x <= valid.most; // false for NaN
-    missing += counts ? 0.0 : 1.0;
-    x = counts ? x : 0.0;
-    size += std::abs(x);
-    read.values[j] = x;
+    bad |= !(raw[j] >= valid.least) | !(raw[j] <= valid.most);
+    some |= raw[j] != 0;
   }
-  read.some = size != 0;
-  read.whole = missing == 0;
+  read.whole = bad == 0;
+  read.some = some != 0;
+  if (!read.some) return read;
+  for (std::size_t j = 0; j < n; ++j) read.values[j] = static_cast<double>(raw[j]);
+  if (!read.whole)
+    for (std::size_t j = 0; j < n; ++j) read.values[j] = valid(raw[j]) ? read.values[j] : 0.0;
   return read;
-}
-
-template <class T>
-bool is_valid(T pixel, const valid_values& valid) {
-  auto x = static_cast<double>(pixel);
-  return x >= valid.least && x <= valid.most;
 }
 
 } // namespace
 
 template <class T, std::size_t width>
 void azimuthal_integrator::add_pixels(const std::byte* pixels, std::size_t first, std::size_t n,
-                                      const valid_values& valid, scratch& memory) const {
+                                      const valid_values& values, scratch& memory) const {
+  const limits_of<T> valid(values);
   auto cells = reinterpret_cast<cell<width>*>(memory.cells_.get());
   auto add = [&]<std::size_t together>(std::size_t i, std::integral_constant<std::size_t, together>) {
     auto from = pixels + i * sizeof(T);
@@ -421,12 +470,11 @@ void azimuthal_integrator::add_pixels(const std::byte* pixels, std::size_t first
       for (std::size_t j = 0; j < together; ++j) {
         auto p = first + i + j;
         auto value = b.values[j];
-        cells[first_[p]].add(&weights_[p * width], value, std::max(value, 0.0));
+        cells[first_[p]].add(&weights_[p * width], value, positive<T>(value));
       }
     if (!b.whole)
       for (std::size_t j = 0; j < together; ++j)
-        if (!is_valid(load<T>(from, j), valid))
-          memory.left_out_.push_back(static_cast<std::uint32_t>(first + i + j));
+        if (!valid(load<T>(from, j))) memory.left_out_.push_back(static_cast<std::uint32_t>(first + i + j));
   };
   std::size_t i = 0;
   for (; i + block <= n; i += block) add(i, std::integral_constant<std::size_t, block>());
@@ -434,14 +482,15 @@ void azimuthal_integrator::add_pixels(const std::byte* pixels, std::size_t first
 }
 
 template <class T, std::size_t width>
-void azimuthal_integrator::add_parts(const image_view& image, const valid_values& valid,
+void azimuthal_integrator::add_parts(const image_view& image, const valid_values& values,
                                      scratch& memory) const {
+  const limits_of<T> valid(values);
   auto cells = reinterpret_cast<cell<width>*>(memory.cells_.get());
   auto per_blob = image.blobs[0].size() / sizeof(T);
   for (auto& part : parts_) {
     auto pixel = load<T>(image.blobs[part.pixel / per_blob].data(), part.pixel % per_blob);
-    auto value = is_valid(pixel, valid) ? static_cast<double>(pixel) : 0.0;
-    cells[part.first].add(part.weights, value, std::max(value, 0.0));
+    auto value = valid(pixel) ? static_cast<double>(pixel) : 0.0;
+    cells[part.first].add(part.weights, value, positive<T>(value));
   }
 }
 

@@ -77,12 +77,15 @@ bright_pixels find_bright(const image_view& image, const std::vector<float>& mas
     double some = 0;
     for (std::size_t j = 0; j < n; ++j) some += static_cast<double>(raw[j]) >= least ? 1.0 : 0.0;
     if (some == 0) return;
+    double pixels_found = 0, sum = 0;
     for (std::size_t j = 0; j < n; ++j) {
       auto x = static_cast<double>(raw[j]);
-      if (!(x >= least && x <= valid.most) || (!mask.empty() && mask[first + j] != 0)) continue;
-      ++found.pixels;
-      found.sum += x;
+      bool counts = x >= least && x <= valid.most && (mask.empty() || mask[first + j] == 0);
+      pixels_found += counts ? 1.0 : 0.0;
+      sum += counts ? x : 0.0;
     }
+    found.pixels += static_cast<std::uint64_t>(pixels_found);
+    found.sum += sum;
   };
   std::size_t first = 0;
   for (auto& blob : image.blobs) {
