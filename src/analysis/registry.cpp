@@ -15,6 +15,7 @@
 #include "analysis/pileup.hpp"
 #include "analysis/roi.hpp"
 #include "analysis/sum.hpp"
+#include "analysis/xrf.hpp"
 #include "model/parameter_book.hpp"
 
 namespace dtranspose {
@@ -84,8 +85,8 @@ std::string converted(const analysis& what, const parameter_description& p, cons
 
 std::vector<std::shared_ptr<const analysis>> built_in_analyses() {
   return {
-      make_none_analysis(), make_roi_analysis(),    make_sum_analysis(),  make_azint_analysis(),
-      make_cog_analysis(),  make_pileup_analysis(), make_hits_analysis(),
+      make_none_analysis(),   make_roi_analysis(),  make_sum_analysis(), make_azint_analysis(), make_cog_analysis(),
+      make_pileup_analysis(), make_hits_analysis(), make_xrf_analysis(),
   };
 }
 

@@ -1,0 +1,25 @@
+/// Sums of floating-point numbers that do not depend on the order of adding.
+#pragma once
+
+#include <cmath>
+
+namespace dtranspose {
+
+/// Neumaier's sum, in the form without branches (Knuth's TwoSum): what rounding takes away is kept beside it,
+/// so that the order in which numbers come does not matter beyond the last rounding. Once infinite or NaN it
+/// stays so.
+class compensated_sum {
+ public:
+  void add(double x) {
+    double next = sum_ + x, taken = next - sum_;
+    error_ += (sum_ - (next - taken)) + (x - taken);
+    sum_ = next;
+  }
+
+  double value() const { return std::isfinite(sum_) ? sum_ + error_ : sum_; }
+
+ private:
+  double sum_ = 0, error_ = 0;
+};
+
+} // namespace dtranspose
