@@ -80,7 +80,8 @@ def window_counts(truth, low, high):
 
 
 def test_counts_of_a_line_are_those_of_the_element(cluster):
-    configure(cluster, "nanomax", beamline={"rows": 24, "columns": 30})
+    configure(cluster, "nanomax", analysis="roi", parameters={"stream": "xspress3", "columns": "625:656"},
+              beamline={"rows": 24, "columns": 30})
     summary, truth = simulated(cluster)
     assert summary["state"] == "finished" and summary["fates"]["folded"] == 24 * 30
     counts = found(cluster, "sum")
