@@ -1,6 +1,6 @@
-// How many fluorescence spectra does one core fit in a second? One thread gives `xrf` events of an Xspress3 with
-// 4 elements of 4096 channels, positions and the incident current: those of the simulated sample, prepared
-// beforehand. By turns: windows alone, and fits of more and more elements.
+// How many fluorescence spectra does one core fit in a second? One thread gives `xrf` events of an Xspress3
+// with 4 elements of 4096 channels, positions and the incident current: those of the simulated sample,
+// prepared beforehand. By turns: windows alone, and fits of more and more elements.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -57,9 +57,10 @@ std::vector<std::vector<stream_entry>> make_events(std::size_t n) {
     value_map fields{{"sx", at[0]}, {"sy", at[1]}};
     std::string reading;
     write_albaem_reading(reading, {.frame_number = frame, .channels = {{1, 1e-7}}});
-    events.push_back({{stream_index(0), spectra_of(*spectrometer, frame)},
-                      {stream_index(1), message(contrast_type_tag, {write_contrast_point({.fields = fields})})},
-                      {stream_index(2), message(albaem_type_tag, {bytes_of(reading)})}});
+    events.push_back(
+        {{stream_index(0), spectra_of(*spectrometer, frame)},
+         {stream_index(1), message(contrast_type_tag, {write_contrast_point({.fields = fields})})},
+         {stream_index(2), message(albaem_type_tag, {bytes_of(reading)})}});
   }
   return events;
 }
@@ -72,7 +73,7 @@ struct candidate {
 };
 
 candidate make_candidate(std::string name, std::map<std::string, std::string> set) {
-  std::map<std::string, std::string> all{{"energy", "12"},       {"x", "contrast:sx"},
+  std::map<std::string, std::string> all{{"energy", "12"},        {"x", "contrast:sx"},
                                          {"x_grid", "0:39.5:80"}, {"y", "contrast:sy"},
                                          {"y_grid", "0:29.5:60"}, {"i0", "alba:channel1"}};
   set.merge(all);
@@ -119,7 +120,8 @@ int main(int argc, char** argv) {
     candidates.push_back(make_candidate("windows alone", {{"regions", "a=6.2:6.6, b=7.8:8.3, c=3.5:3.9"}}));
     candidates.push_back(make_candidate("5 elements", {{"elements", five}}));
     candidates.push_back(make_candidate("5 elements, snip", {{"elements", five}, {"background", "snip"}}));
-    candidates.push_back(make_candidate("5 elements, equal weights", {{"elements", five}, {"weights", "equal"}}));
+    candidates.push_back(
+        make_candidate("5 elements, equal weights", {{"elements", five}, {"weights", "equal"}}));
     candidates.push_back(make_candidate("10 elements", {{"elements", ten}}));
     candidates.push_back(make_candidate("20 elements", {{"elements", twenty}, {"energy", "13"}}));
     for (int i = 0; i < repeat; ++i)

@@ -16,6 +16,11 @@ class compensated_sum {
     sum_ = next;
   }
 
+  void add(const compensated_sum& other) {
+    add(other.sum_);
+    error_ += other.error_;
+  }
+
   double value() const { return std::isfinite(sum_) ? sum_ + error_ : sum_; }
 
  private:

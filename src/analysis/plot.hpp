@@ -15,8 +15,7 @@ inline value_map plot_attributes(std::string_view signal, const std::vector<std:
                                  const std::vector<std::string>& auxiliary = {}) {
   value_map attributes{{"NX_class", "NXdata"}, {"signal", signal}};
   attributes.set("axes", value_list(axes.begin(), axes.end()));
-  if (!auxiliary.empty())
-    attributes.set("auxiliary_signals", value_list(auxiliary.begin(), auxiliary.end()));
+  if (!auxiliary.empty()) attributes.set("auxiliary_signals", value_list(auxiliary.begin(), auxiliary.end()));
   return attributes;
 }
 

@@ -58,10 +58,10 @@ void check_grid_size(const raster_grid& grid, std::size_t numbers_per_cell, std:
   auto all = static_cast<double>(grid.x.cells) * static_cast<double>(grid.y.cells) *
              static_cast<double>(numbers_per_cell);
   if (all > static_cast<double>(most_grid_numbers))
-    throw std::invalid_argument(
-        fmt::format("parameters {}: {} x {} cells with {} numbers each are more than fit into memory: {:.0f}, "
-                    "at most {}",
-                    parameters, grid.y.cells, grid.x.cells, numbers_per_cell, all, most_grid_numbers));
+    throw std::invalid_argument(fmt::format(
+        "parameters {}: {} x {} cells with {} numbers each are more than fit into memory: {:.0f}, "
+        "at most {}",
+        parameters, grid.y.cells, grid.x.cells, numbers_per_cell, all, most_grid_numbers));
 }
 
 } // namespace dtranspose

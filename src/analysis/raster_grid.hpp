@@ -28,8 +28,8 @@ struct grid_axis {
   bool operator==(const grid_axis&) const = default;
 };
 
-/// Reads `FIRST:LAST:CELLS`, the middles of the outer cells and the number of cells, as in `0:39.5:80`. Throws
-/// std::invalid_argument, naming the parameter.
+/// Reads `FIRST:LAST:CELLS`, the middles of the outer cells and the number of cells, as in `0:39.5:80`.
+/// Throws std::invalid_argument, naming the parameter.
 grid_axis parse_grid_axis(std::string_view parameter, std::string_view written);
 
 /// Rows along y and columns along x; a cell is row * columns + column.

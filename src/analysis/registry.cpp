@@ -10,11 +10,16 @@
 
 #include "analysis/azint.hpp"
 #include "analysis/cog.hpp"
+#include "analysis/correlate.hpp"
+#include "analysis/histogram.hpp"
 #include "analysis/hits.hpp"
 #include "analysis/none.hpp"
+#include "analysis/normalise.hpp"
 #include "analysis/pileup.hpp"
 #include "analysis/roi.hpp"
+#include "analysis/sort.hpp"
 #include "analysis/sum.hpp"
+#include "analysis/timeint.hpp"
 #include "analysis/xrf.hpp"
 #include "model/parameter_book.hpp"
 
@@ -84,10 +89,11 @@ std::string converted(const analysis& what, const parameter_description& p, cons
 } // namespace
 
 std::vector<std::shared_ptr<const analysis>> built_in_analyses() {
-  return {
-      make_none_analysis(),   make_roi_analysis(),  make_sum_analysis(), make_azint_analysis(), make_cog_analysis(),
-      make_pileup_analysis(), make_hits_analysis(), make_xrf_analysis(),
-  };
+  return {make_none_analysis(),      make_roi_analysis(),     make_sum_analysis(),
+          make_azint_analysis(),     make_cog_analysis(),     make_pileup_analysis(),
+          make_hits_analysis(),      make_xrf_analysis(),     make_normalise_analysis(),
+          make_sort_analysis(),      make_histogram_analysis(), make_timeint_analysis(),
+          make_correlate_analysis()};
 }
 
 std::shared_ptr<const analysis> load_analysis(const std::string& name_or_path) {

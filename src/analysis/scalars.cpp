@@ -224,8 +224,8 @@ std::optional<decoded_entry> decode_xspress3(const stream_data& data, stream_mem
   if (auto header = parse_xspress3_header(data)) memory.xspress3_tags = std::move(header->extra_tags);
   auto image = parse_xspress3_image(data);
   if (!image) return std::nullopt;
-  auto meta = std::make_shared<const std::optional<xspress3_meta>>(
-      parse_xspress3_meta(data, memory.xspress3_tags));
+  auto meta =
+      std::make_shared<const std::optional<xspress3_meta>>(parse_xspress3_meta(data, memory.xspress3_tags));
   auto find = [meta, data, exptime = image->exptime](std::string_view field) -> std::optional<double> {
     if (field == "exptime") return exptime;
     if (field == "sum") return statistics_of(*image_of(data)).find(field);

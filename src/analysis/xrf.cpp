@@ -189,9 +189,8 @@ std::optional<raster_grid> read_grid(const parameters& settings, const xrf_setup
   for (auto [scalar, axis] : {std::pair("x", "x_grid"), std::pair("y", "y_grid")}) {
     check_scalar_name(scalar, settings.text(scalar));
     if (settings.text(scalar).empty() != trimmed(settings.text(axis)).empty())
-      throw std::invalid_argument(
-          fmt::format("parameters '{}' and '{}' go together: a position and the grid it is sorted into", scalar,
-                      axis));
+      throw std::invalid_argument(fmt::format(
+          "parameters '{}' and '{}' go together: a position and the grid it is sorted into", scalar, axis));
   }
   if (s.x.empty() && !s.y.empty())
     throw std::invalid_argument("parameter 'y' needs 'x' too; of a scan along one axis that one is x");
@@ -222,8 +221,8 @@ std::vector<std::string> read_rgb(const parameters& settings, const xrf_setup& s
       found = std::find_if(known.begin(), known.end(),
                            [&](auto& name) { return name.starts_with(fmt::format("{}_", item)); });
     if (found == known.end())
-      throw std::invalid_argument(
-          fmt::format("parameter 'rgb': there is no map of '{}'; there are {}", item, fmt::join(known, ", ")));
+      throw std::invalid_argument(fmt::format("parameter 'rgb': there is no map of '{}'; there are {}", item,
+                                              fmt::join(known, ", ")));
     rgb.push_back(*found);
   }
   if (rgb.empty() && s.model.groups.size() >= 3)
@@ -329,9 +328,9 @@ class xrf_worker final : public worker_part {
     }
     auto data = e.find(setup_.stream);
     if (data && data->type() != xspress3_type_tag)
-      throw std::runtime_error(
-          fmt::format("stream '{}': data of type {} hold no spectra of an Xspress3: see the parameter 'stream'",
-                      setup_.stream, data->type()));
+      throw std::runtime_error(fmt::format(
+          "stream '{}': data of type {} hold no spectra of an Xspress3: see the parameter 'stream'",
+          setup_.stream, data->type()));
     return data;
   }
 
@@ -340,8 +339,9 @@ class xrf_worker final : public worker_part {
     if (form.first == 0 || form.second == 0) throw std::runtime_error("an image without spectra");
     for (auto element : setup_.elements)
       if (element >= form.first)
-        throw std::runtime_error(fmt::format(
-            "parameter 'detector_elements': there is no element {}; the detector has {}", element, form.first));
+        throw std::runtime_error(
+            fmt::format("parameter 'detector_elements': there is no element {}; the detector has {}", element,
+                        form.first));
     if (form_ && form != *form_)
       throw std::runtime_error(
           fmt::format("spectra of {} detector elements with {} channels, but the first had {} with {}",
@@ -377,8 +377,8 @@ class xrf_worker final : public worker_part {
         return add_spectrum<T>(spectrum_.counts, from, usable ? factor : 0);
       });
       if (!usable && counts != 0)
-        throw std::runtime_error(fmt::format("detector element {}: {} counts, and a dead-time correction of {}",
-                                             element, counts, factor));
+        throw std::runtime_error(fmt::format(
+            "detector element {}: {} counts, and a dead-time correction of {}", element, counts, factor));
       if (!usable) continue;
       corrected += factor * counts;
       variances += factor * factor * counts;
@@ -404,10 +404,9 @@ class xrf_worker final : public worker_part {
     auto add = [&](std::string_view parameter, const std::string& name, const scalar& reading) {
       if (name.empty()) return;
       if (reading.what == scalar::state::absent || reading.what == scalar::state::message)
-        throw std::runtime_error(fmt::format("parameter '{}': the event has no {}{}", parameter, name,
-                                             reading.what == scalar::state::message
-                                                 ? ", as its stream has a start or an end there"
-                                                 : ""));
+        throw std::runtime_error(fmt::format(
+            "parameter '{}': the event has no {}{}", parameter, name,
+            reading.what == scalar::state::message ? ", as its stream has a start or an end there" : ""));
       result.set(parameter, reading.number);
     };
     add("x", setup_.x, readings[0]);
@@ -545,8 +544,7 @@ class xrf_reducer final : public reducer_part {
 
   std::vector<double> errors_of(std::size_t fitted) const {
     std::vector<double> map(setup_.grid->cells());
-    for (std::size_t c = 0; c < map.size(); ++c)
-      map[c] = std::sqrt(variances_[fitted].sum(c)) / divisor(c);
+    for (std::size_t c = 0; c < map.size(); ++c) map[c] = std::sqrt(variances_[fitted].sum(c)) / divisor(c);
     return map;
   }
 
@@ -645,10 +643,12 @@ class xrf_analysis final : public analysis {
         {"gain", real, "0.01", "energy from channel to channel, keV"},
         {"noise", real, "0.1", "full width at half maximum at energy 0, keV"},
         {"fano", real, "0.114", "Fano factor"},
-        {"fit_range", text, "", "energies that are fitted, e.g. 2:12.5, keV; empty: from 1 to the elastic peak"},
+        {"fit_range", text, "",
+         "energies that are fitted, e.g. 2:12.5, keV; empty: from 1 to the elastic peak"},
         {"background", text, "smooth", "smooth: fitted along; snip: taken off beforehand; none"},
         {"background_step", real, "1", "distance of the knots of a smooth background, keV"},
-        {"snip_width", integer, "0", "channels; 0: twice the full width at half maximum of the broadest peak"},
+        {"snip_width", integer, "0",
+         "channels; 0: twice the full width at half maximum of the broadest peak"},
         {"weights", text, "model", "of channels: model, counts (1 / counts) or equal"},
         {"escape", boolean, "True", "add escape peaks of silicon to the lines"},
         {"scatter", boolean, "True", "fit the elastic and the Compton peak"},

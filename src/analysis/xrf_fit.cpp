@@ -78,9 +78,9 @@ std::vector<VectorXd> smooth_columns(const xrf_model& m, channel_range range) {
   auto pieces = std::max(1.0, std::round((m.high_kev - m.low_kev) / m.knot_distance_kev));
   auto distance = static_cast<double>(range.count - 1) / pieces;
   for (double knot = 0; knot <= pieces; ++knot) {
-    ArrayXd from_tip = ArrayXd::LinSpaced(static_cast<Index>(range.count), 0,
-                                          static_cast<double>(range.count - 1)) -
-                       knot * distance;
+    ArrayXd from_tip =
+        ArrayXd::LinSpaced(static_cast<Index>(range.count), 0, static_cast<double>(range.count - 1)) -
+        knot * distance;
     columns.emplace_back((1 - from_tip.abs() / distance).max(0));
   }
   return columns;
@@ -142,8 +142,8 @@ struct xrf_fitter::state {
   state(const xrf_model& m, std::size_t channels) : model(m), range(range_of(m, channels)) {
     if (range.count < 3)
       throw std::invalid_argument(fmt::format(
-          "parameter 'fit_range': {:.4g} to {:.4g} keV is less than three of {} channels of {} keV", m.low_kev,
-          m.high_kev, channels, m.response.gain));
+          "parameter 'fit_range': {:.4g} to {:.4g} keV is less than three of {} channels of {} keV",
+          m.low_kev, m.high_kev, channels, m.response.gain));
     auto made = make_design(m, range);
     matrix = std::move(made.matrix);
     names = std::move(made.names);
@@ -174,8 +174,9 @@ struct xrf_fitter::state {
 
   void take_background(std::span<const double> spectrum) {
     if (model.background != xrf_background::snip) return;
-    snip_background(spectrum.subspan(range.first - margin_before, margin_before + range.count + margin_behind),
-                    snip_width, with_margins, scratch);
+    snip_background(
+        spectrum.subspan(range.first - margin_before, margin_before + range.count + margin_behind),
+        snip_width, with_margins, scratch);
     std::copy_n(with_margins.begin() + static_cast<std::ptrdiff_t>(margin_before), range.count,
                 background.begin());
   }

@@ -12,8 +12,8 @@
 
 namespace dtranspose {
 
-/// How channels and energies belong together: channel c is about zero + gain * c (keV), and a line of energy E
-/// is a Gaussian of full width at half maximum sqrt(noise^2 + 2.3548^2 * 0.00385 * fano * E), all in keV.
+/// How channels and energies belong together: channel c is about zero + gain * c (keV), and a line of energy
+/// E is a Gaussian of full width at half maximum sqrt(noise^2 + 2.3548^2 * 0.00385 * fano * E), all in keV.
 struct detector_response {
   double zero = 0, gain = 0.01, noise = 0.1, fano = 0.114;
 
@@ -71,8 +71,8 @@ class xrf_fitter {
   std::size_t first_channel() const;
   std::size_t fitted_channels() const;
 
-  /// `spectrum` has all channels. `variance` is that of what stands for a count: more than 1 where counts were
-  /// multiplied to make up for dead time.
+  /// `spectrum` has all channels. `variance` is that of what stands for a count: more than 1 where counts
+  /// were multiplied to make up for dead time.
   const xrf_result& fit(std::span<const double> spectrum, double variance = 1);
 
   /// Of the last fit, for each fitted channel: the background, and everything together.

@@ -51,8 +51,7 @@ line_group grouped(std::string name, std::vector<emission_line> lines) {
 int element_of(std::string_view written, std::string_view symbol) {
   auto number = SymbolToAtomicNumber(std::string(symbol).c_str(), nullptr);
   if (number <= 0)
-    throw std::invalid_argument(
-        fmt::format("'{}' is no element; examples are Fe, Fe_K and Pb_L3", written));
+    throw std::invalid_argument(fmt::format("'{}' is no element; examples are Fe, Fe_K and Pb_L3", written));
   return number;
 }
 

@@ -29,8 +29,8 @@ inline constexpr double silicon_escape_kev = 1.740, silicon_edge_kev = 1.839;
 
 /// Counts in the escape peak for each count in the peak of a line, for normal incidence on silicon (Reed and
 /// Ware): p / (1 - p), p = 0.5 w r (1 - m ln(1 + 1 / m)), where w is the fluorescence yield of silicon's K
-/// shell, r = 1 - 1 / (jump ratio), and m the ratio of silicon's attenuation for its own K photons to that for
-/// the line's. 0 below the edge.
+/// shell, r = 1 - 1 / (jump ratio), and m the ratio of silicon's attenuation for its own K photons to that
+/// for the line's. 0 below the edge.
 double escape_ratio(double energy_kev);
 
 /// Energy of a photon of `energy_kev` after Compton scattering by that angle.

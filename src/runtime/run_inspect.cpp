@@ -34,8 +34,12 @@ int run_inspect(const inspect_command& command) {
 int run_check(const std::string& file, bool json) {
   auto settings = read_configuration(file);
   auto code = load_analysis(settings.analysis.use.front());
-  auto parameters = settings.analysis.parameters[analysis_name_of(settings.analysis.use.front())];
-  code->describe_results(complete_parameters(*code, parameters));
+  auto parameters = complete_parameters(
+      *code, settings.analysis.parameters[analysis_name_of(settings.analysis.use.front())]);
+  code->describe_results(parameters);
+  // Some can be described without the parameters that they cannot do without.
+  code->make_worker(parameters);
+  code->make_reducer(parameters);
   if (json)
     fmt::print("{}\n",
                ordered_json{{"file", file}, {"streams", settings.streams.size()}, {"analysis", code->name()}}

@@ -50,8 +50,7 @@ TEST(raster_grid, what_is_no_number_belongs_nowhere) {
 }
 
 TEST(raster_grid, refuses_what_is_no_axis) {
-  for (auto written : {"", "1", "1:2", "a:2:3", "0:1:2.5", "0:1:3:4", "nan:1:3", "0:inf:3"})
-    try {
+  for (auto written : {"", "1", "1:2", "a:2:3", "0:1:2.5", "0:1:3:4", "nan:1:3", "0:inf:3"}) try {
       parse_grid_axis("y_grid", written);
       ADD_FAILURE() << written;
     } catch (const std::invalid_argument& e) {

@@ -115,14 +115,19 @@ TEST(scalars, of_a_panda_over_tcp_by_the_columns_of_its_start) {
 }
 
 TEST(scalars, of_sardana_and_bluesky) {
-  auto record = text_message(sardana_type_tag, R"({"point_nb":8,"mot01":0.05,"timestamp":0.61,"type":"RecordData"})");
+  auto record =
+      text_message(sardana_type_tag, R"({"point_nb":8,"mot01":0.05,"timestamp":0.61,"type":"RecordData"})");
   EXPECT_EQ(number("mot01", record), 0.05);
   EXPECT_EQ(number("point_nb", record), 8);
   EXPECT_EQ(number("timestamp", record), 0.61);
-  auto document = value_map{{"uid", "u"},   {"time", 2.0},          {"seq_num", 3}, {"descriptor", "d"},
-                            {"data", value_map{{"det", 5.5}}}, {"timestamps", value_map{}}};
-  auto bluesky = text_message(bluesky_type_tag,
-                              write_bluesky_message("", "event", document, bluesky_serializer::json));
+  auto document = value_map{{"uid", "u"},
+                            {"time", 2.0},
+                            {"seq_num", 3},
+                            {"descriptor", "d"},
+                            {"data", value_map{{"det", 5.5}}},
+                            {"timestamps", value_map{}}};
+  auto bluesky =
+      text_message(bluesky_type_tag, write_bluesky_message("", "event", document, bluesky_serializer::json));
   EXPECT_EQ(number("det", bluesky), 5.5);
   EXPECT_EQ(number("seq_num", bluesky), 3);
 }
@@ -135,9 +140,11 @@ TEST(scalars, of_an_oscilloscope) {
   write_lecroy_end(end, 1);
   const std::vector<double> samples{1, 2, 3, 4, 5, 9};
   auto raw = std::as_bytes(std::span(samples));
-  auto data = streams::message(lecroy_type_tag,
-                               {streams::bytes_of(start), streams::bytes_of(traces), {raw.begin(), raw.end()},
-                                write_pickle(value_list{1.0, 2.0}), streams::bytes_of(end)});
+  auto data = streams::message(lecroy_type_tag, {streams::bytes_of(start),
+                                                 streams::bytes_of(traces),
+                                                 {raw.begin(), raw.end()},
+                                                 write_pickle(value_list{1.0, 2.0}),
+                                                 streams::bytes_of(end)});
   EXPECT_EQ(number("2/sum", data), 24);
   EXPECT_EQ(number("2/mean", data), 4);
   EXPECT_EQ(number("2/min", data), 1);

@@ -59,9 +59,8 @@ inline stream_data xspress3_end() {
 template <class T>
 stream_data xspress3(const std::vector<T>& spectra, const std::vector<double>& dtc) {
   std::string header;
-  write_xspress3_image(header, {.channels = dtc.size(),
-                                .bins = spectra.size() / dtc.size(),
-                                .type = name_of(dtype_for<T>())});
+  write_xspress3_image(
+      header, {.channels = dtc.size(), .bins = spectra.size() / dtc.size(), .type = name_of(dtype_for<T>())});
   std::vector<array> counters(8, array::of(std::vector<double>(dtc.size(), 0.0)));
   counters[7] = array::of(dtc);
   auto pixels = std::as_bytes(std::span(spectra));

@@ -173,7 +173,8 @@ std::string complaint(const xrf_model& m, std::size_t n = channels) {
 }
 
 TEST(xrf_fit, says_what_cannot_be_fitted) {
-  EXPECT_THAT(complaint(model_of({"Fe", "Cu", "Fe"})), AllOf(HasSubstr("'elements'"), HasSubstr("told apart")));
+  EXPECT_THAT(complaint(model_of({"Fe", "Cu", "Fe"})),
+              AllOf(HasSubstr("'elements'"), HasSubstr("told apart")));
   auto low = model_of({"Fe"});
   low.high_kev = 5;
   EXPECT_THAT(complaint(low), AllOf(HasSubstr("Fe_K has no lines"), HasSubstr("'fit_range'")));

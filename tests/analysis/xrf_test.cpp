@@ -103,7 +103,10 @@ settings_of iron(settings_of more = {}) {
 }
 
 settings_of mapped(settings_of more = {}) {
-  settings_of all{{"x", "contrast:sx"}, {"x_grid", "0:3:4"}, {"y", "contrast:sy"}, {"y_grid", "0:2:3"},
+  settings_of all{{"x", "contrast:sx"},
+                  {"x_grid", "0:3:4"},
+                  {"y", "contrast:sy"},
+                  {"y_grid", "0:2:3"},
                   {"i0", "alba:channel1"}};
   more.merge(all);
   return iron(std::move(more));
@@ -156,8 +159,9 @@ TEST(xrf, counters_are_found_by_the_names_of_the_start) {
   write_xspress3_image(header, {.channels = 1, .bins = channels});
   auto pixels = spectrum_of(1e5);
   auto bytes = std::as_bytes(std::span(pixels));
-  auto data = streams::message(xspress3_type_tag, {streams::bytes_of(header), {bytes.begin(), bytes.end()},
-                                                   write_xspress3_meta(counters)});
+  auto data = streams::message(
+      xspress3_type_tag,
+      {streams::bytes_of(header), {bytes.begin(), bytes.end()}, write_xspress3_meta(counters)});
   xrf a(iron());
   auto start = streams::xspress3_start({"a", "b", "dead_time_correction", "d", "e", "f", "g", "h"});
   EXPECT_EQ(a.process(start).what(), answer::kind::nothing);
@@ -274,10 +278,10 @@ TEST(xrf, streams_that_are_not_sent_and_fields_that_are_not_there_are_named) {
                                     {"contrast", streams::contrast({{"sx", 1.0}, {"sz", 1.0}})},
                                     {"alba", streams::alba({{1, 1}})}})),
               AllOf(HasSubstr("'contrast'"), HasSubstr("no number 'sy'"), HasSubstr("sx, sz")));
-  EXPECT_THAT(a.failure(made_event({{"xspress3", data},
-                                    {"contrast", streams::contrast_start()},
-                                    {"alba", streams::alba({{1, 1}})}})),
-              HasSubstr("a start or an end"));
+  EXPECT_THAT(
+      a.failure(made_event(
+          {{"xspress3", data}, {"contrast", streams::contrast_start()}, {"alba", streams::alba({{1, 1}})}})),
+      HasSubstr("a start or an end"));
 }
 
 TEST(xrf, maps_do_not_depend_on_the_order_of_folding) {
@@ -285,8 +289,9 @@ TEST(xrf, maps_do_not_depend_on_the_order_of_folding) {
   xrf worker(mapped({{"elements", "Fe, Cu"}}));
   std::vector<value> results;
   for (int i = 0; i < 200; ++i)
-    results.push_back(worker.process(point(random() % 4, random() % 3, 1e-7 * (1 + random() % 100),
-                                           static_cast<double>(random() % 5000)))
+    results.push_back(worker
+                          .process(point(random() % 4, random() % 3, 1e-7 * (1 + random() % 100),
+                                         static_cast<double>(random() % 5000)))
                           .content());
   std::optional<value> first;
   for (int turn = 0; turn < 5; ++turn) {
