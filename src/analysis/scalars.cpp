@@ -58,7 +58,7 @@ std::optional<double> number_in(const value* field) {
   return contrast_number(*field);
 }
 
-decoded_entry fields_in(std::shared_ptr<const value_map> map) {
+decoded_entry fields_in(const std::shared_ptr<const value_map>& map) {
   return {[map](std::string_view field) { return number_in(map->find(field)); },
           [map] { return keys_of(*map); }};
 }
