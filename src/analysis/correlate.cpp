@@ -138,7 +138,7 @@ class correlate_analysis final : public analysis {
         {"b", text, "", "a number of another that should follow it, e.g. pilatus:sum"},
         {"lags", integer, "10", "farthest lag either way, in events"},
         {"window", integer, "200", "events that are looked at together"},
-        {"spread", real, "5", "by so many 1 / sqrt(window) another lag must be better than 0"},
+        {"spread", real, "5", "by so many 1 / sqrt(window) another lag must be better than 0, in atanh(r)"},
         {"in_a_row", integer, "3", "windows that must say so before there is an alarm"},
     };
   }

@@ -1,5 +1,6 @@
 #include "analysis/lag_scan.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -10,6 +11,10 @@ namespace {
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 /// Of the squared size of numbers: if they vary by less, that is rounding.
 constexpr double rounding = 1e-24;
+
+/// Fisher's transformation of a correlation coefficient, whatever its sign: it scatters by 1 / sqrt(n), be
+/// the correlation strong or weak.
+double strength(double correlation) { return std::atanh(std::min(std::abs(correlation), 1 - 1e-12)); }
 
 /// Events may be so many windows late.
 constexpr std::uint64_t patience = 2;
@@ -79,7 +84,7 @@ void lag_scan::judge(lag_scan_window& window) const {
   window.best = static_cast<std::int64_t>(best) - static_cast<std::int64_t>(settings_.lags);
   window.at_best = r[best];
   auto chance = settings_.spread / std::sqrt(static_cast<double>(settings_.window));
-  window.shifted = std::abs(window.at_best) - std::abs(window.at_zero) > chance;
+  window.shifted = strength(window.at_best) - strength(window.at_zero) > chance;
 }
 
 void lag_scan::count_in_a_row(const lag_scan_window& window) {

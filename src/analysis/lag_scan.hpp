@@ -13,7 +13,7 @@ namespace dtranspose {
 struct lag_scan_settings {
   std::size_t window = 200; ///< events that are looked at together
   std::size_t lags = 10;    ///< farthest lag either way; less than `window`
-  double spread = 5;        ///< in 1 / sqrt(window): by so much another lag must be better than 0
+  double spread = 5; ///< in 1 / sqrt(window): by so much atanh(r) of another lag must be above that of 0
   std::size_t in_a_row = 3; ///< windows of which each must say so, with the same lag, for an alarm
 };
 

@@ -100,6 +100,16 @@ TEST(lag_scan, a_slow_change_alone_raises_no_alarm) {
   EXPECT_FALSE(scanned(events).first_alarm());
 }
 
+TEST(lag_scan, a_smooth_motion_that_slips_by_one_is_found) {
+  std::vector<event_pair> events;
+  for (std::uint64_t k = 0; k < 2000; ++k)
+    events.push_back({k, static_cast<double>(k % 30), static_cast<double>((k + (k > 800 ? 1 : 0)) % 30)});
+  auto scan = scanned(events);
+  ASSERT_TRUE(scan.first_alarm());
+  EXPECT_EQ(scan.first_alarm()->lag, -1);
+  EXPECT_EQ(scan.first_alarm()->event, 800u);
+}
+
 TEST(lag_scan, gaps_and_nan_are_left_out) {
   auto events = series(4000, 3);
   std::mt19937 random(1);
