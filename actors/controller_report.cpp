@@ -133,14 +133,10 @@ value controller_state::ensemble() const {
     if (m.reducer) reducer = service(m, "reducer").set("url", m.address);
     if (m.reducer && !m.results.empty()) results = m.results;
   }
-  return value_map{{"ingesters", std::move(ingesters)},
-                   {"workers", std::move(workers)},
-                   {"reducer", std::move(reducer)},
-                   {"results", std::move(results)},
-                   {"controller_version", options.version},
-                   {"parameters_version", identities()},
-                   {"parameters_hash", book.hash()},
-                   {"analysis", options.analysis}};
+  return value_map{{"ingesters", std::move(ingesters)},     {"workers", std::move(workers)},
+                   {"reducer", std::move(reducer)},         {"results", std::move(results)},
+                   {"controller_version", options.version}, {"parameters_version", identities()},
+                   {"parameters_hash", book.hash()},        {"analysis", options.analysis}};
 }
 
 /// The same for the life of the process that has it.

@@ -466,7 +466,8 @@ struct reducer_state {
     setup.parameters = m.parameters;
     setup.version = m.version;
     try {
-      host->change_parameters(complete_parameters(*code, m.parameters), m.version);
+      host->change_parameters(complete_parameters(*code, m.parameters), m.version,
+                              [this](const parameters& p) { return code->make_reducer(p); });
     } catch (const std::exception& e) {
       // The controller asks the analysis before it sends them.
       spdlog::error("reducer: goes on with the parameters of before: {}", e.what());

@@ -115,9 +115,11 @@ class reducer_part {
   /// come; those of one worker come in their order.
   virtual void process_result(const folded_result&, const parameters&) {}
 
-  /// Parameters have been changed; results made with those of before may still come. Throws
-  /// std::exception where it cannot go on with them: results made with them fail then.
-  virtual void change_parameters(const parameters&) {}
+  /// Parameters have been changed; results made with those of before may still come. False, the default: it
+  /// cannot take what is made with them, and a new reducer part, made with them, takes its place. This one
+  /// still gets what was made with those of before, and what it publishes is kept as `earlier`. Throws
+  /// std::exception where nothing can be made of them: results made with them fail then.
+  virtual bool change_parameters(const parameters&) { return false; }
 
   /// Called every so often while a scan runs; returns the time until the next call, nothing to be left
   /// alone from now on.

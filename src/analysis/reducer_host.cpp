@@ -33,20 +33,40 @@ bool reducer_host::claim(const slot_run& slots, fate how, const std::string& cau
   return true;
 }
 
-void reducer_host::change_parameters(parameters settings, parameters_version version) {
-  if (version <= versions_.back().number) return;
+void reducer_host::change_parameters(parameters settings, parameters_version number, const part_maker& make) {
+  if (number <= versions_.back().number) return;
   // Large ones may be changed often: who still has results of such an old version gets the oldest kept.
   constexpr std::size_t most_versions = 64;
   if (versions_.size() == most_versions) versions_.erase(versions_.begin());
-  std::string trouble;
+  version next{number, std::move(settings), {}, versions_.back().part};
   try {
-    part_->change_parameters(settings);
+    if (!next.part->change_parameters(next.settings)) next.part = make(next.settings);
   } catch (const std::exception& e) {
-    trouble = std::string("reducer: ") + e.what();
+    next.trouble = std::string("reducer: ") + e.what();
   } catch (...) {
-    trouble = "reducer: unknown exception";
+    next.trouble = "reducer: unknown exception";
   }
-  versions_.push_back({version, std::move(settings), std::move(trouble)});
+  versions_.push_back(std::move(next));
+}
+
+void reducer_host::finish() {
+  for (std::size_t i = 0; i < versions_.size(); ++i)
+    if (i + 1 == versions_.size() || versions_[i + 1].part != versions_[i].part)
+      versions_[i].part->finish(versions_[i].settings);
+}
+
+value reducer_host::published() const {
+  auto latest = versions_.back().part->published();
+  value_map earlier;
+  for (std::size_t i = 0; i < versions_.size() && versions_[i].part != versions_.back().part; ++i) {
+    if (i > 0 && versions_[i - 1].part == versions_[i].part) continue;
+    auto tree = versions_[i].part->published();
+    if (!tree.is_null()) earlier.set(std::to_string(versions_[i].number.value), std::move(tree));
+  }
+  if (earlier.size() == 0 || !(latest.is_null() || latest.as_map())) return latest;
+  auto tree = latest.is_null() ? value_map() : *latest.as_map();
+  tree.set("earlier", std::move(earlier));
+  return tree;
 }
 
 const reducer_host::version& reducer_host::of(parameters_version number) const {
@@ -97,7 +117,8 @@ void reducer_host::fold(worker_index worker, const version& made_with, const map
   std::string trouble;
   try {
     if (!made_with.trouble.empty()) throw std::runtime_error(made_with.trouble);
-    part_->process_result({first, events, worker, result.content, made_with.number}, made_with.settings);
+    made_with.part->process_result({first, events, worker, result.content, made_with.number},
+                                   made_with.settings);
     if (rows_ && events == 1 && !result.flushed) rows_(*first, result.content, made_with.number);
     ++folded_;
   } catch (const std::exception& e) {

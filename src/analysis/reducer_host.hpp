@@ -21,13 +21,15 @@ class reducer_host {
   /// `rows` may be empty.
   reducer_host(std::unique_ptr<reducer_part> part, parameters settings, parameters_version version,
                row_sink rows)
-      : part_(std::move(part)), rows_(std::move(rows)) {
-    versions_.push_back({version, std::move(settings), {}});
+      : rows_(std::move(rows)) {
+    versions_.push_back({version, std::move(settings), {}, std::move(part)});
   }
 
-  /// Parameters that results may be made with from now on. What the analysis cannot go on with is told by the
-  /// results that were made with them.
-  void change_parameters(parameters settings, parameters_version version);
+  using part_maker = std::function<std::unique_ptr<reducer_part>(const parameters&)>;
+
+  /// Parameters that results may be made with from now on; `make` makes a part where that of before cannot go
+  /// on. What the analysis cannot use is told by the results that were made with it.
+  void change_parameters(parameters settings, parameters_version version, const part_maker& make);
 
   /// Folds what was made with parameters of that version and has not been folded, and appends the slots that
   /// ended now. A result is folded whole or not at all; slots of a rejected one that are open stay so.
@@ -37,9 +39,12 @@ class reducer_host {
   /// Ends slots that will get no result; those that ended already stay as they are.
   void close(const unmappable& slots, std::vector<ended_slots>& ended);
 
-  std::optional<std::chrono::nanoseconds> timer() { return part_->timer(versions_.back().settings); }
-  void finish() { part_->finish(versions_.back().settings); }
-  value published() const { return part_->published(); }
+  std::optional<std::chrono::nanoseconds> timer() {
+    return versions_.back().part->timer(versions_.back().settings);
+  }
+  void finish();
+  /// Of the latest part, and under `earlier` that of those before, by the version that they began with.
+  value published() const;
 
   bool folds_again = false; ///< an injected bug: what has ended is folded once more
 
@@ -54,13 +59,13 @@ class reducer_host {
   struct version {
     parameters_version number;
     parameters settings;
-    std::string trouble; ///< why the analysis cannot use them
+    std::string trouble;                ///< why the analysis cannot use them
+    std::shared_ptr<reducer_part> part; ///< shared with the version before where that goes on
   };
   const version& of(parameters_version number) const;
   void fold(worker_index worker, const version& made_with, const mapped_batch::result& result,
             std::vector<ended_slots>& ended);
 
-  std::unique_ptr<reducer_part> part_;
   std::vector<version> versions_; ///< the last ones, rising
   row_sink rows_;
   fate_map ended_;

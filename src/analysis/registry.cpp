@@ -89,10 +89,10 @@ std::string converted(const analysis& what, const parameter_description& p, cons
 } // namespace
 
 std::vector<std::shared_ptr<const analysis>> built_in_analyses() {
-  return {make_none_analysis(),      make_roi_analysis(),     make_sum_analysis(),
-          make_azint_analysis(),     make_cog_analysis(),     make_pileup_analysis(),
-          make_hits_analysis(),      make_xrf_analysis(),     make_normalise_analysis(),
-          make_sort_analysis(),      make_histogram_analysis(), make_timeint_analysis(),
+  return {make_none_analysis(),     make_roi_analysis(),       make_sum_analysis(),
+          make_azint_analysis(),    make_cog_analysis(),       make_pileup_analysis(),
+          make_hits_analysis(),     make_xrf_analysis(),       make_normalise_analysis(),
+          make_sort_analysis(),     make_histogram_analysis(), make_timeint_analysis(),
           make_correlate_analysis()};
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "actors/messages.hpp"
+#include "http/metrics.hpp"
 #include "model/error.hpp"
 #include "model/value_json.hpp"
 
@@ -91,6 +92,48 @@ http_answer control_bridge::ledger() { return ask<value>(short_patience, json_of
 http_answer control_bridge::stop() {
   return ask<bool>(
       short_patience, [](bool) { return std::string("null"); }, stop_atom::value);
+}
+
+http_answer control_bridge::streams() {
+  return ask<value>(
+      short_patience,
+      [](auto& status) {
+        auto streams = status.find("streams");
+        return streams ? json_of(*streams) : std::string("{}");
+      },
+      status_atom::value);
+}
+
+http_answer control_bridge::health() {
+  value_list missing;
+  auto answer = ask<value>(
+      short_patience,
+      [&](auto& config) {
+        auto none = [&](const char* key) {
+          auto list = config.find(key) ? config.find(key)->as_list() : nullptr;
+          if (!list || list->empty()) missing.push_back(key);
+        };
+        none("ingesters");
+        none("workers");
+        if (auto reducer = config.find("reducer"); !reducer || reducer->is_null())
+          missing.push_back("reducer");
+        bool ready = missing.empty();
+        return json_of(value_map{{"alive", true}, {"ready", ready}, {"missing", missing}});
+      },
+      config_atom::value);
+  if (answer.status == 200 && !missing.empty()) answer.status = 503;
+  return answer;
+}
+
+http_answer control_bridge::metrics() {
+  auto p = progress(), s = status();
+  for (auto& part : {p, s})
+    if (part.status != 200) return part;
+  return {200, metrics_text(p.body, s.body), metrics_content_type};
+}
+
+http_answer control_bridge::logs(const std::string& level) {
+  return {200, logs_ ? logs_(level) : std::string("[]")};
 }
 
 http_answer control_bridge::parameters() {

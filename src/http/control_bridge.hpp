@@ -14,8 +14,12 @@ namespace dtranspose {
 class control_bridge final : public control_interface {
  public:
   /// `arming`: how long a scan may take to start.
-  control_bridge(caf::actor_system& system, caf::actor controller, std::chrono::nanoseconds arming)
-      : system_(system), controller_(std::move(controller)), arming_(arming) {}
+  /// Records of a level and above, as JSON.
+  using log_reader = std::function<std::string(const std::string& level)>;
+
+  control_bridge(caf::actor_system& system, caf::actor controller, std::chrono::nanoseconds arming,
+                 log_reader logs = {})
+      : system_(system), controller_(std::move(controller)), arming_(arming), logs_(std::move(logs)) {}
 
   http_answer set_sequence(std::string_view body, bool all_wrap) override;
   http_answer sequence() override;
@@ -24,6 +28,10 @@ class control_bridge final : public control_interface {
   http_answer status() override;
   http_answer ledger() override;
   http_answer stop() override;
+  http_answer streams() override;
+  http_answer health() override;
+  http_answer metrics() override;
+  http_answer logs(const std::string& level) override;
   http_answer parameters() override;
   http_answer parameter(const std::string& name) override;
   http_answer set_parameter(const std::string& name, std::string_view written, bool lenient) override;
@@ -36,6 +44,7 @@ class control_bridge final : public control_interface {
   caf::actor_system& system_;
   caf::actor controller_;
   std::chrono::nanoseconds arming_;
+  log_reader logs_;
 };
 
 } // namespace dtranspose

@@ -90,6 +90,13 @@ constexpr route routes[] = {
     {"GET", "/api/v1/mapping", view, [](auto& system, auto&) { return system.sequence(); }},
     {"POST", "/api/v1/mapping", control, post_mapping},
     {"POST", "/api/v1/stop", control, [](auto& system, auto&) { return system.stop(); }},
+    {"GET", "/api/v1/streams", view, [](auto& system, auto&) { return system.streams(); }},
+    {"GET", "/api/v1/health", view, [](auto& system, auto&) { return system.health(); }},
+    {"GET", "/metrics", view, [](auto& system, auto&) { return system.metrics(); }},
+    {"GET", "/api/v1/logs", view,
+     [](auto& system, auto& request) {
+       return system.logs(request.http.has_param("level") ? request.http.get_param_value("level") : "INFO");
+     }},
     {"GET", "/api/v1/parameters", view, [](auto& system, auto&) { return system.parameters(); }},
     {"GET", "/api/v1/parameter/{name}", view,
      [](auto& system, auto& request) { return system.parameter(request.name); }},

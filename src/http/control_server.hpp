@@ -47,6 +47,14 @@ class control_interface {
   virtual http_answer status() = 0;
   virtual http_answer ledger() = 0;
   virtual http_answer stop() = 0;
+  /// Its streams alone.
+  virtual http_answer streams() = 0;
+  /// 200 where scans can be started, 503 where somebody is missing.
+  virtual http_answer health() = 0;
+  /// For Prometheus.
+  virtual http_answer metrics() = 0;
+  /// What the process logged last, from that level on.
+  virtual http_answer logs(const std::string& level) = 0;
   virtual http_answer parameters() = 0;
   /// Its bytes.
   virtual http_answer parameter(const std::string& name) = 0;

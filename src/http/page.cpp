@@ -37,7 +37,7 @@ bool has_it_already(const httplib::Request& request, string_view tag) {
   return has;
 }
 
-std::string unpacked(string_view packed) {
+std::string unzipped(string_view packed) {
   auto content = unpack_gzip(std::as_bytes(std::span(packed)), largest_file);
   return {reinterpret_cast<const char*>(content.memory.get()), content.size};
 }
@@ -111,7 +111,7 @@ void answer_page_file(const httplib::Request& request, httplib::Response& respon
     return;
   }
   response.status = 200;
-  if (!takes_gzip) return response.set_content(unpacked(file.packed), type);
+  if (!takes_gzip) return response.set_content(unzipped(file.packed), type);
   response.set_header("Content-Encoding", "gzip");
   response.set_content(file.packed.data(), file.packed.size(), type);
 }

@@ -16,6 +16,7 @@
 #include "output/snapshots.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/inquiry.hpp"
+#include "runtime/log_memory.hpp"
 #include "runtime/node.hpp"
 #include "runtime/progress_bar.hpp"
 #include "runtime/results_service.hpp"
@@ -118,6 +119,13 @@ void refuse_strangers(const configuration& settings, const role_set& roles) {
   if (roles.reducer) refuse_open(http.results);
 }
 
+std::string logs_text(const log_memory& log, const std::string& component, const std::string& level) {
+  auto list = nlohmann::json::array();
+  for (auto& r : log.last(level))
+    list.push_back({{"time", r.time}, {"levelname", r.level}, {"msg", r.text}, {"component", component}});
+  return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 http_protection protection_of(const http_settings& http) {
   http_protection p;
   if (!http.tokens.empty()) p.tokens = std::make_shared<const access_tokens>(http.tokens);
@@ -129,6 +137,7 @@ http_protection protection_of(const http_settings& http) {
 } // namespace
 
 int run_roles(const role_command& command) {
+  auto log = log_memory::attach();
   auto roles = role_set::parse(command.roles);
   auto settings = settings_of(command, roles);
   if (roles.ingester && settings.streams.empty())
@@ -152,8 +161,9 @@ int run_roles(const role_command& command) {
   std::unique_ptr<control_bridge> bridge;
   std::unique_ptr<control_server> server;
   if (roles.controller) {
-    bridge =
-        std::make_unique<control_bridge>(process.system(), process.controller(), settings.scan.arm_timeout);
+    bridge = std::make_unique<control_bridge>(
+        process.system(), process.controller(), settings.scan.arm_timeout,
+        [log, name = command.roles](const std::string& level) { return logs_text(*log, name, level); });
     server = std::make_unique<control_server>(settings.http.control.host, settings.http.control.port, *bridge,
                                               protection);
     server->start();

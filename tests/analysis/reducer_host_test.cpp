@@ -34,9 +34,10 @@ class noting final : public reducer_part {
   }
   void finish(const parameters&) override { log_.push_back("finish"); }
   value published() const override { return value_map{{"events", events}}; }
-  void change_parameters(const parameters& settings) override {
+  bool change_parameters(const parameters& settings) override {
     changes.push_back(settings.text("threshold"));
     if (changes.back() == "refuse") throw std::runtime_error("no such threshold");
+    return changes.back() != "another";
   }
 
   std::vector<std::string> thresholds, changes;
@@ -109,8 +110,8 @@ parameters threshold(const char* text) {
 }
 
 TEST_F(a_reducer_host, folds_with_the_parameters_that_a_result_was_made_with) {
-  host.change_parameters(threshold("2"), parameters_version(2));
-  host.change_parameters(threshold("4"), parameters_version(4));
+  host.change_parameters(threshold("2"), parameters_version(2), nullptr);
+  host.change_parameters(threshold("4"), parameters_version(4), nullptr);
   for (std::uint64_t v : {4, 1, 2, 3, 9}) {
     version = parameters_version(v);
     fold({result(run(v), "x")});
@@ -118,12 +119,34 @@ TEST_F(a_reducer_host, folds_with_the_parameters_that_a_result_was_made_with) {
   EXPECT_THAT(part->thresholds, ElementsAre("4", "", "2", "2", "4"));
   EXPECT_THAT(row_versions, ElementsAre(4, 1, 2, 2, 4));
   EXPECT_THAT(part->changes, ElementsAre("2", "4"));
-  host.change_parameters(threshold("3"), parameters_version(3));
+  host.change_parameters(threshold("3"), parameters_version(3), nullptr);
   EXPECT_EQ(part->changes.size(), 2u) << "an older one that comes late is none";
 }
 
+TEST_F(a_reducer_host, another_part_takes_over_where_one_cannot_go_on) {
+  fold({result(run(0), "a")});
+  std::vector<std::string> other_log;
+  noting* other = nullptr;
+  host.change_parameters(threshold("another"), parameters_version(3), [&](const parameters& settings) {
+    EXPECT_EQ(settings.text("threshold"), "another");
+    return std::unique_ptr<reducer_part>(other = new noting(other_log));
+  });
+  version = parameters_version(3);
+  fold({result(run(1), "b"), result(run(2), "c")});
+  version = parameters_version(1);
+  fold({result(run(3), "late")});
+  EXPECT_THAT(log, ElementsAre("fold a", "fold late"));
+  EXPECT_THAT(other_log, ElementsAre("fold b", "fold c"));
+  auto tree = host.published();
+  EXPECT_EQ(*tree.find("events")->as_number(), 2.0);
+  EXPECT_EQ(*tree.find("earlier")->find("1")->find("events")->as_number(), 2.0);
+  host.finish();
+  EXPECT_EQ(log.back(), "finish");
+  EXPECT_EQ(other_log.back(), "finish");
+}
+
 TEST_F(a_reducer_host, results_of_parameters_that_the_analysis_cannot_use_fail) {
-  host.change_parameters(threshold("refuse"), parameters_version(2));
+  host.change_parameters(threshold("refuse"), parameters_version(2), nullptr);
   version = parameters_version(2);
   auto ended = fold({result(run(0), "a")});
   EXPECT_THAT(text(ended), ElementsAre("failed: 0"));

@@ -48,6 +48,10 @@ class fake_system : public control_interface {
   http_answer status() override { throw std::runtime_error("no \"status\""); }
   http_answer ledger() override { return {404, error_body("no scan")}; }
   http_answer stop() override { return {200, "null"}; }
+  http_answer streams() override { return {200, "{}"}; }
+  http_answer health() override { return {503, R"({"ready":false})"}; }
+  http_answer metrics() override { return {200, "x 1\n", "text/plain"}; }
+  http_answer logs(const std::string& level) override { return {200, "[\"" + level + "\"]"}; }
   http_answer parameters() override { return {200, "[]"}; }
   http_answer parameter(const std::string& name) override {
     if (name == "none") return {404, error_body("Parameter not found")};
@@ -104,6 +108,17 @@ std::string exchange(std::uint16_t port, const std::string& request) {
 TEST(error_body, is_json) {
   EXPECT_EQ(error_body("Not Found"), R"({"detail":"Not Found"})");
   EXPECT_EQ(error_body("a \"b\"\n"), R"({"detail":"a \"b\"\n"})");
+}
+
+TEST_F(control_server_test, tells_how_it_is) {
+  expect_answer(client.Get("/api/v1/streams"), 200, "{}");
+  expect_answer(client.Get("/api/v1/health"), 503, R"({"ready":false})");
+  expect_answer(client.Get("/api/v1/logs"), 200, R"(["INFO"])");
+  expect_answer(client.Get("/api/v1/logs?level=debug"), 200, R"(["debug"])");
+  auto metrics = client.Get("/metrics");
+  ASSERT_TRUE(metrics);
+  EXPECT_EQ(metrics->body, "x 1\n");
+  EXPECT_EQ(metrics->get_header_value("Content-Type"), "text/plain");
 }
 
 TEST_F(control_server_test, parameters_have_names_in_their_path) {

@@ -67,6 +67,8 @@ class witness_reducer final : public reducer_part {
  public:
   witness_reducer() : folds_(book.folds.emplace_back()) {}
 
+  bool change_parameters(const parameters&) override { return true; }
+
   void process_result(const folded_result& result, const parameters& settings) override {
     auto numbers = result.content.as_array();
     if (numbers &&
