@@ -11,7 +11,7 @@ const types = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 't
 
 // --- the scan ----------------------------------------------------------------------------------------
 const rows = 81, columns = 121, events = rows * columns, perSecond = 150;
-let scan = { id: '7d0c1f5e-3d1b-4b7c-9d55-3f7d1c6f2a10', began: Date.now(), stopped: 0, number: 0 };
+let scan = { id: '7d0c1f5e-3d1b-4b7c-9d55-3f7d1c6f2a10', began: Date.now(), stopped: 0 };
 const seconds = () => ((scan.stopped || Date.now()) - scan.began) / 1000;
 const done = () => Math.min(events, Math.floor(seconds() * perSecond));
 const finished = () => scan.stopped > 0 || done() >= events;
@@ -174,6 +174,7 @@ createServer(async (request, response) => {
     const body = JSON.parse(await read(request));
     if (body.parts.line?.nobody) return json(response, { detail: "streams ['nobody'] are not available" }, 400);
     scan = { id: crypto.randomUUID(), began: Date.now(), stopped: 0 };
+    say('INFO', 'controller', `scan ${scan.id}: ${events} events, streams [fluo, pilatus], 6 workers`);
     return json(response, scan.id);
   }
   const name = url.pathname === '/' ? 'index.html' : url.pathname.slice(1);

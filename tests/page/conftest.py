@@ -1,7 +1,7 @@
 """Fixtures of the tests of the live page: the built program, simulated instruments, and Chromium in front of it.
 How to run them: `./dev test --only page`, or `pytest tests/page`.
 
-DTRANSPOSE is the program. Without a browser, or with a program that was built without its page, the tests are
+DTRANSPOSE is the program, DTRANSPOSE_COUNTING_PLUGIN the plug-in of tests/plugin. Without a browser, or with a program that was built without its page, the tests are
 skipped and say so. DTRANSPOSE_PAGE_MOCK=URL has the tests of results look at `web/mock.mjs` instead.
 """
 
@@ -120,10 +120,11 @@ ENDLESS = 100_000  # frames: nobody waits for the last one
 @pytest.fixture
 def system(cluster):
     """Everything in one process, two instruments that are simulated, nothing started yet."""
-    def start(frames=ENDLESS, analysis="sum", http=None, rate="200Hz"):
-        entries = [{"stream": "pilatus", "frames": frames, "shape": [48, 64], "dtype": "uint16", "rate": rate},
-                   {"stream": "fluo", "frames": frames, "shape": [1, 256], "dtype": "uint32", "rate": rate, "seed": 1}]
-        cluster.configure(streams=("pilatus", "fluo"), analysis=analysis, parameters={"stream": "pilatus"},
+    def start(analysis="sum", parameters=None, http=None):
+        entries = [{"stream": "pilatus", "frames": ENDLESS, "shape": [48, 64], "dtype": "uint16", "rate": "200Hz"},
+                   {"stream": "fluo", "frames": ENDLESS, "shape": [1, 256], "dtype": "uint32", "rate": "200Hz", "seed": 1}]
+        cluster.configure(streams=("pilatus", "fluo"), analysis=analysis,
+                          parameters={"stream": "pilatus"} if parameters is None else parameters,
                           simulate=entries, http=http, output="out.h5")
         if http:
             cluster.start("all")

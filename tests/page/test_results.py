@@ -8,6 +8,8 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
+from cluster import wait_until
+from conftest import skip_without_page
 from reading import wait_on
 
 
@@ -182,3 +184,16 @@ def test_without_results_the_page_says_what_is_missing(running, look):
         pytest.skip("this program serves results")
     page = look().open(running.controller_url, "results")
     expect(page.get_by_role("main")).to_contain_text("No process of this system serves results while a scan runs")
+
+
+def test_results_that_come_after_the_page_are_found(cluster, look):
+    cluster.configure(streams=("pilatus",), analysis="sum")
+    cluster.start("controller")
+    wait_until(lambda: cluster.get_or_none("config"), "the controller to answer")
+    skip_without_page(cluster)
+    if "results" not in cluster.get("config"):
+        pytest.skip("this program serves no results while a scan runs: config has no `results`")
+    page = look().open(cluster.controller_url, "results")
+    expect(page.get_by_role("main")).to_contain_text("No process of this system serves results")
+    cluster.start("reducer")
+    expect(page.get_by_role("region", name="Moment")).to_be_visible()
