@@ -40,6 +40,7 @@ export function candidates(told: string, page: { protocol: string; hostname: str
 }
 
 const reloadedKey = 'dtranspose.reloaded-for';
+const mostReloads = 3; // for one address: what forbids it then is not the age of the page
 
 /** The first of the candidates that answers; null while none does. */
 export function useServer(config: Config | null): { server: string | null; trouble: Refusal | null } {
@@ -49,12 +50,16 @@ export function useServer(config: Config | null): { server: string | null; troub
   useEffect(() => {
     if (!told) return setServer(null);
     const abort = new AbortController();
-    let timer = 0;
+    let timer = 0, reloading = 0;
     // The page was loaded before the results server was there, so it may not ask it: the page anew may.
     const forbidden = (event: SecurityPolicyViolationEvent) => {
-      if (!event.blockedURI.startsWith(new URL(told).origin) || sessionStorage.getItem(reloadedKey) === told) return;
-      sessionStorage.setItem(reloadedKey, told);
-      location.reload();
+      if (!event.blockedURI.startsWith(new URL(told).origin) || reloading) return;
+      const [address, times] = JSON.parse(sessionStorage.getItem(reloadedKey) ?? '["",0]') as [string, number];
+      const before = address === told ? times : 0;
+      if (before >= mostReloads) return;
+      sessionStorage.setItem(reloadedKey, JSON.stringify([told, before + 1]));
+      // The server remembers where the results are for a second.
+      reloading = window.setTimeout(() => location.reload(), before * 1500);
     };
     document.addEventListener('securitypolicyviolation', forbidden);
     const find = async () => {
@@ -77,6 +82,7 @@ export function useServer(config: Config | null): { server: string | null; troub
     return () => {
       abort.abort();
       clearTimeout(timer);
+      clearTimeout(reloading);
       document.removeEventListener('securitypolicyviolation', forbidden);
     };
   }, [told]);
