@@ -74,8 +74,8 @@ bright_pixels find_bright(const image_view& image, const std::vector<float>& mas
                                  std::integral_constant<std::size_t, n>) {
     T raw[n];
     std::memcpy(raw, pixels, sizeof raw);
-    double some = 0;
-    for (std::size_t j = 0; j < n; ++j) some += static_cast<double>(raw[j]) >= least ? 1.0 : 0.0;
+    int some = 0;
+    for (std::size_t j = 0; j < n; ++j) some |= static_cast<double>(raw[j]) >= least;
     if (some == 0) return;
     double pixels_found = 0, sum = 0;
     for (std::size_t j = 0; j < n; ++j) {

@@ -278,14 +278,14 @@ class pile {
     T raw[n];
     std::memcpy(raw, pixels, sizeof raw);
     // Most blocks have nothing special about them. NaN makes both comparisons false.
-    double good = 0;
+    int special = 0;
     for (std::size_t j = 0; j < n; ++j) {
       auto x = static_cast<double>(raw[j]);
-      good += x >= valid.least && x <= valid.most && x < hot_from ? 1.0 : 0.0;
+      special |= !(x >= valid.least) | !(x <= valid.most) | !(x < hot_from);
     }
     if (!mask.empty())
-      for (std::size_t j = 0; j < n; ++j) good -= mask[first + j] != 0 ? 1.0 : 0.0;
-    if (good == static_cast<double>(n) && sizeof(T) < 8) {
+      for (std::size_t j = 0; j < n; ++j) special |= mask[first + j] != 0;
+    if (special == 0 && sizeof(T) < 8) {
       if constexpr (std::is_integral_v<T>) {
         sum_of<T> sum = 0;
         T highest = seen.highest;
