@@ -156,8 +156,10 @@ function App() {
   const pace = useRef(new Pace());
   const [eventsPerSecond, setEventsPerSecond] = useState<number | null>(null);
   const progress = usePoll<Progress>((signal) => askJson(control('progress'), { signal }), 1 / perSecond, [tokens]);
-  const config = usePoll<Config>((signal) => askJson(control('config'), { signal }), 5, [tokens]);
+  const [resultsAway, setResultsAway] = useState(false); // then they are looked for more often
+  const config = usePoll<Config>((signal) => askJson(control('config'), { signal }), resultsAway ? 1 : 5, [tokens]);
 
+  useEffect(() => setResultsAway(config.data?.results === null), [config.data]);
   useEffect(() => {
     if (theme === 'auto') delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
