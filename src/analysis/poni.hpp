@@ -18,6 +18,7 @@ struct poni_geometry {
   int orientation = 3;   ///< which corner pixel (0, 0) is at, as pyFAI numbers them: 1 to 4
   struct extent {
     std::size_t rows, columns;
+    bool operator==(const extent&) const = default;
   };
   std::optional<extent> shape = {}; ///< of the detector, where it is told
 

@@ -63,7 +63,7 @@ value reducer_host::published() const {
     auto tree = versions_[i].part->published();
     if (!tree.is_null()) earlier.set(std::to_string(versions_[i].number.value), std::move(tree));
   }
-  if (earlier.size() == 0 || !(latest.is_null() || latest.as_map())) return latest;
+  if (earlier.empty() || !(latest.is_null() || latest.as_map())) return latest;
   auto tree = latest.is_null() ? value_map() : *latest.as_map();
   tree.set("earlier", std::move(earlier));
   return tree;
