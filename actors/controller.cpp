@@ -578,6 +578,11 @@ bool controller_state::is_an_answer(const caf::error& e) {
 void controller_state::write_ledger() {
   finish_streams([this, number = scan_number](value_map streams) {
     if (!is_draining(number)) return;
+    if (!options.recording_prefix.empty() || !current->setup.dump_prefix.empty())
+      for (auto& stream : current->setup.streams)
+        if (!streams.find(stream))
+          current->complaints.push_back(
+              fmt::format("stream '{}': its ingester does not say how its recording ended", stream));
     for (auto& [stream, report] : streams)
       if (auto trouble = report.find("recording_error"))
         current->complaints.push_back(fmt::format("stream '{}' is not recorded whole: {}", stream,

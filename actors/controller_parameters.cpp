@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t most_listed_changes = 1000;
 /// Versions that a reducer can be told again.
 constexpr std::size_t most_versions = 64;
+constexpr std::size_t most_version_bytes = 256 << 20;
 /// Texts of parameters that the ledger shows whole.
 constexpr std::size_t longest_shown = 1000;
 
@@ -134,12 +135,18 @@ void controller_state::tell_reducer(parameters_version version,
 void controller_state::tell(const caf::actor& to, std::string who, parameters_version version,
                             const std::map<std::string, std::string>& written,
                             std::function<void(parameters_version)> answered) {
-  self->request(to, options.arm_timeout, dtranspose::change_parameters{current->head(), version, written})
+  // A lost connection answers by itself; whoever is busy answers late.
+  self->request(to, caf::infinite, dtranspose::change_parameters{current->head(), version, written})
       .then(
-          [this, number = scan_number, answered = std::move(answered)](parameters_version v) {
-            if (number == scan_number) answered(v);
+          [this, number = scan_number, version, who, answered = std::move(answered)](parameters_version v) {
+            if (number != scan_number) return;
+            answered(v);
+            if (v < version)
+              current->complaints.push_back(fmt::format(
+                  "{} cannot use version {} of the parameters, and goes on with version {}: its log says why",
+                  who, version.value, v.value));
           },
-          [who = std::move(who)](const caf::error& e) {
+          [who](const caf::error& e) {
             spdlog::warn("{} has not taken the parameters: {}", who, text_of(e));
           });
 }
@@ -148,7 +155,13 @@ void controller_state::tell(const caf::actor& to, std::string who, parameters_ve
 void controller_state::note_change() {
   auto& s = *current;
   s.versions.emplace_back(s.setup.version, s.setup.parameters);
-  if (s.versions.size() > most_versions) s.versions.pop_front();
+  std::size_t bytes = 0;
+  for (auto& [version, written] : s.versions)
+    for (auto& [name, text] : written) bytes += name.size() + text.size();
+  while (s.versions.size() > 1 && (s.versions.size() > most_versions || bytes > most_version_bytes)) {
+    for (auto& [name, text] : s.versions.front().second) bytes -= name.size() + text.size();
+    s.versions.pop_front();
+  }
   if (s.changes.size() >= most_listed_changes) return void(++s.changes_not_listed);
   value_map values;
   for (auto& [name, written] : s.setup.parameters) {

@@ -675,7 +675,11 @@ void controller_state::take_process(process_index place, const member_info& m) {
     auto to_worker = again;
     to_worker.worker = worker;
     self->request(s.workers[worker.value].handle, options.arm_timeout, to_worker)
-        .then([](const armed&) {}, [](const caf::error&) {});
+        .then(
+            [this, worker, version = s.setup.version, number = scan_number](const armed& a) {
+              if (number == scan_number && a.known) note_version(worker, version);
+            },
+            [](const caf::error&) {});
   }
   self->request(process.assembler, options.arm_timeout, again)
       .then(
@@ -727,6 +731,11 @@ void controller_state::enlist_late(const member_info& m) {
   arm_late(place);
 }
 
+void controller_state::note_version(worker_index worker, parameters_version version) {
+  auto& has = current->workers[worker.value].version;
+  has = std::max(has, version);
+}
+
 void controller_state::arm_late(process_index place) {
   auto& s = *current;
   auto open = std::make_shared<std::size_t>(s.processes[place].workers.size());
@@ -749,7 +758,9 @@ void controller_state::arm_late(process_index place) {
   for (auto worker : s.processes[place].workers)
     self->request(s.workers[worker.value].handle, options.arm_timeout, arm_of(worker))
         .then(
-            [this, open, arm_assembler, number = scan_number](const armed&) {
+            [this, open, arm_assembler, worker, version = s.setup.version,
+             number = scan_number](const armed&) {
+              if (number == scan_number) note_version(worker, version);
               if (number == scan_number && is_running() && --*open == 0) arm_assembler();
             },
             failed);

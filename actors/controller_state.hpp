@@ -263,6 +263,7 @@ struct controller_state {
   void take_process(process_index place, const member_info& m);
   bool takes_part(incarnation life) const;
   void enlist_late(const member_info& m);
+  void note_version(worker_index worker, parameters_version version);
   void arm_late(process_index place);
   void let_in(process_index place, std::uint64_t credit);
   void give_context(process_index place);

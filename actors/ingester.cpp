@@ -33,6 +33,8 @@ constexpr std::size_t largest_message = 4 << 20;
 constexpr std::size_t most_entries = 512;
 /// After so many ways for large frames that could not be had, they go in messages.
 constexpr int most_ways_in_vain = 3;
+/// How long a process that ends waits for what is to be recorded.
+constexpr auto longest_farewell = std::chrono::milliseconds(1200);
 /// Gaps of a recording that are listed; all are counted.
 constexpr std::size_t most_gaps = 1000;
 
@@ -60,6 +62,7 @@ struct ingester_state {
 
   caf::behavior make_behavior() {
     set_conduct(self);
+    self->set_exit_handler([this](caf::exit_msg& m) { leave(m.reason); });
     input = options.make_source();
     if (follows()) listen_for_ever();
     self->delayed_send(self, tick, tick_atom::value);
@@ -188,11 +191,15 @@ struct ingester_state {
   }
 
   void read_recording() {
-    for (auto& item : mend_dump(tape.file, options.recording.packed))
+    mend_dump(tape.file, options.recording.packed, [this](dump_item&& item) {
+      // What is before is over.
+      if (item.event < setup.from.event.value) return;
       for (auto& stream : item.streams)
         if (stream.name == options.stream)
-          recorded_before.insert_or_assign(event_number(item.event), stream.data);
-    spdlog::info("ingester {}: took up a recording of {} events", options.stream, recorded_before.size());
+          recorded_before.insert_or_assign(event_number(item.event), std::move(stream.data));
+    });
+    spdlog::info("ingester {}: took up a recording of {} open events", options.stream,
+                 recorded_before.size());
   }
 
   void restore_from_recording(const event_run& events) {
@@ -209,7 +216,7 @@ struct ingester_state {
     if (tape.file.empty() || list.empty()) return;
     recordable m;
     for (auto& [event, data] : list) {
-      auto bytes = data.bytes();
+      auto bytes = budgeted_bytes(data.bytes());
       auto waiting = tape.handed + m.bytes - tape.written;
       if (options.recording.leave_gaps && waiting > 0 && waiting + bytes > options.recording.budget)
         leave_gap(event, data);
@@ -244,6 +251,7 @@ struct ingester_state {
     tape.file_bytes = m.written;
     if (!m.trouble.empty()) tape.trouble = m.trouble;
     tape.lost = m.lost;
+    tape.lost_events = m.lost_events;
   }
 
   /// Bytes that the source may hand over before the recorder has to write some of what it has.
@@ -262,11 +270,21 @@ struct ingester_state {
     self->request(recorder, caf::infinite, close_recording{})
         .then(
             [this, promise](const recorded& done) mutable {
-              note(done);
+              if (done.file == tape.file) note(done);
               promise.deliver(status());
             },
             [promise](const caf::error& e) mutable { promise.deliver(e); });
     return promise;
+  }
+
+  /// What was handed to the recorder is written first, if that is soon.
+  void leave(const caf::error& reason) {
+    if (!recorder || tape.handed == tape.written || !(reason == caf::exit_reason::user_shutdown))
+      return self->quit(reason);
+    if (queue) input->disarm();
+    self->request(recorder, longest_farewell, close_recording{})
+        .then([this, reason](const recorded&) { self->quit(reason); },
+              [this, reason](const caf::error&) { self->quit(reason); });
   }
 
   void end_recording() {
@@ -593,6 +611,8 @@ struct ingester_state {
     measure_rate();
     look_after_ways();
     if (!queue || halted) return;
+    // Nobody is silent who is not read: held back by a budget, or by its recording.
+    if (!follows() && !input->status().reading) last_packet = options.around.steady();
     auto silent = std::chrono::nanoseconds(options.around.steady() - last_packet);
     if (silent >= options.rearm_timeout && queue->unsettled()) {
       queue->settle();
@@ -657,12 +677,10 @@ struct ingester_state {
   }
 
   value recording_status() const {
-    std::uint64_t lost_events = 0;
-    for (auto& range : tape.lost) lost_events += range.end.value - range.first.value;
     value_map m{{"file", tape.file.string()}, {"events", tape.events - tape.gap_events}};
     m.set("bytes", tape.file_bytes).set("behind_bytes", tape.handed - tape.written);
     m.set("gap_events", tape.gap_events).set("gaps", list_of(tape.gaps));
-    m.set("lost_events", lost_events).set("lost", list_of(tape.lost));
+    m.set("lost_events", tape.lost_events).set("lost", list_of(tape.lost));
     return m;
   }
 
@@ -722,6 +740,7 @@ struct ingester_state {
     std::uint64_t handed = 0, written = 0;    ///< bytes of entries
     std::uint64_t file_bytes = 0;             ///< bytes that are written
     std::uint64_t events = 0, gap_events = 0; ///< handed over, gaps included; gaps
+    std::uint64_t lost_events = 0;            ///< that could not be written
     std::vector<event_range> gaps;            ///< the first ones
     std::vector<event_range> lost;            ///< that could not be written
     std::string trouble;

@@ -411,8 +411,9 @@ struct recorded {
   std::uint64_t bytes = 0;   ///< of entries
   std::uint64_t written = 0; ///< of the file
   std::string trouble;       ///< why it cannot be written; empty: it can
-  /// Events that could not be written, in their order.
+  /// Events that could not be written: the first ranges, and all.
   std::vector<event_range> lost;
+  std::uint64_t lost_events = 0;
 };
 
 /// ingester -> recorder, answered with the last `recorded` once everything is on the disk.

@@ -5,6 +5,7 @@
 #include <caf/stateful_actor.hpp>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
@@ -20,6 +21,8 @@ namespace {
 
 /// Of a packed file a member is made of so many bytes, or of what came in this time.
 constexpr std::size_t member_bytes = 1 << 20;
+/// Runs of events that were lost which are told; all are counted.
+constexpr std::size_t most_listed = 1000;
 constexpr auto member_time = std::chrono::milliseconds(200);
 
 struct recorder_state;
@@ -50,10 +53,12 @@ struct recorder_state {
   void open(const std::filesystem::path& file) {
     if (writer) finish();
     owner = caf::actor_cast<caf::actor>(self->current_sender());
-    done = {file, 0, 0, {}, {}};
+    done = {};
+    done.file = file;
     gathered.clear();
     missing.clear();
     lost.clear();
+    broken = false;
     if (file.empty()) return;
     attempt([&] { writer.emplace(file, options.packed); });
   }
@@ -70,6 +75,7 @@ struct recorder_state {
     // Trouble is told as what it is, but nobody waits for what cannot be written.
     if (!writer || options.packed == packing::none || writer->file().gathered() >= member_bytes)
       return flush();
+    acknowledge_written();
     if (flush_due) return;
     flush_due = true;
     self->delayed_send(self, member_time, tick_atom::value);
@@ -89,8 +95,18 @@ struct recorder_state {
 
   /// What was lost when the file could not be written is a gap, once it can.
   void name_what_is_missing() {
+    if (broken) return;
     for (auto& [first, end] : std::exchange(missing, {}))
       for (auto e = first; e < end; ++e) put(event_number(e), {});
+  }
+
+  /// What the file took along the way need not wait for the rest.
+  void acknowledge_written() {
+    auto open = writer ? std::min<std::uint64_t>(writer->file().gathered(), waiting) : 0;
+    if (open == waiting || !owner) return;
+    done.bytes += waiting - open;
+    waiting = open;
+    self->send(owner, done);
   }
 
   void flush() {
@@ -115,16 +131,21 @@ struct recorder_state {
   void attempt(F&& write) {
     try {
       write();
-      if (writer) done.written = writer->file().written();
+      if (!writer || writer->file().written() == done.written) return;
+      done.written = writer->file().written();
+      broken = false;
     } catch (const std::exception& e) {
       if (done.trouble.empty()) spdlog::error("stream {}: not recorded: {}", options.stream, e.what());
       done.trouble = e.what();
+      broken = true;
       for (auto& [first, end] : std::exchange(gathered, {})) {
         missing.insert(first, end);
         lost.insert(first, end);
       }
       done.lost.clear();
-      for (auto& [first, end] : lost) done.lost.push_back({event_number(first), event_number(end)});
+      done.lost_events = lost.size();
+      for (auto& [first, end] : lost)
+        if (done.lost.size() < most_listed) done.lost.push_back({event_number(first), event_number(end)});
     }
   }
 
@@ -139,6 +160,7 @@ struct recorder_state {
   interval_set lost;         ///< all of those
   std::uint64_t waiting = 0; ///< bytes that were taken and not flushed
   bool flush_due = false;
+  bool broken = false; ///< the file took nothing when it was written last
 };
 
 } // namespace

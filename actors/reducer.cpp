@@ -364,6 +364,11 @@ struct reducer_state {
   void fold(const results& m) {
     if (!is_current(m.head)) return;
     auto worker = caf::actor_cast<caf::actor>(self->current_sender());
+    // What comes of it is for nobody, and asking for what is missing would bring it again and again.
+    if (fenced.contains(m.worker)) {
+      ++rejected;
+      return;
+    }
     auto& due = received[m.worker];
     if (m.sequence < due && !options.folds_again) {
       // It is kept and has been written down; that it was may not have been heard.
@@ -371,11 +376,8 @@ struct reducer_state {
       return changed();
     }
     if (m.sequence > due) {
-      if (worker) self->send(worker, resend{head(), due});
-      return;
-    }
-    if (fenced.contains(m.worker)) {
-      ++rejected;
+      // What comes behind one that waits for its parameters is asked for with that.
+      if (worker && !ahead.contains(m.worker)) self->send(worker, resend{head(), due});
       return;
     }
     if (m.version > setup.version && !sealed) {
@@ -383,6 +385,7 @@ struct reducer_state {
       ahead[m.worker] = worker;
       return;
     }
+    ahead.erase(m.worker);
     due = m.sequence + 1;
     if (sealed) return finish_if_all_here();
     if (!noted(record::results, m)) {
@@ -451,6 +454,9 @@ struct reducer_state {
     if (m.version <= setup.version || sealed) return setup.version;
     if (!noted(record::parameters, m)) return make_error(ec::file_error, journal_trouble);
     pace.run([&] { use(m); });
+    // The part may be another one, with another timer.
+    timer_trouble.clear();
+    self->send(self, tick_atom::value, ++arming);
     auto promise = self->make_response_promise<parameters_version>();
     waiting.push_back([promise, version = m.version](const caf::error& e) mutable {
       if (e)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <stdexcept>
+#include <typeinfo>
 
 namespace dtranspose {
 
@@ -33,20 +34,63 @@ bool reducer_host::claim(const slot_run& slots, fate how, const std::string& cau
   return true;
 }
 
+namespace {
+
+/// Versions whose parameters, and bytes of parameters, are kept beside the latest.
+constexpr std::size_t most_versions = 64;
+constexpr std::size_t most_bytes = 256 << 20;
+
+std::size_t bytes_of(const parameters& settings) {
+  std::size_t sum = 0;
+  for (auto& [name, written] : settings.all()) sum += name.size() + written.size();
+  return sum;
+}
+
+/// The default folds nothing: it can take whatever parameters there are.
+bool folds_nothing(const reducer_part& part) { return typeid(part) == typeid(reducer_part); }
+
+} // namespace
+
 void reducer_host::change_parameters(parameters settings, parameters_version number, const part_maker& make) {
   if (number <= versions_.back().number) return;
-  // Large ones may be changed often: who still has results of such an old version gets the oldest kept.
-  constexpr std::size_t most_versions = 64;
-  if (versions_.size() == most_versions) versions_.erase(versions_.begin());
-  version next{number, std::move(settings), {}, versions_.back().part};
+  version next{number, std::move(settings), {}, versions_.back().part, versions_.back().began};
   try {
-    if (!next.part->change_parameters(next.settings)) next.part = make(next.settings);
+    if (!folds_nothing(*next.part) && !next.part->change_parameters(next.settings)) {
+      next.part = make(next.settings);
+      next.began = number;
+    }
   } catch (const std::exception& e) {
     next.trouble = std::string("reducer: ") + e.what();
   } catch (...) {
     next.trouble = "reducer: unknown exception";
   }
   versions_.push_back(std::move(next));
+  std::size_t bytes = 0;
+  for (auto& v : versions_) bytes += bytes_of(v.settings);
+  while (versions_.size() > 1 && (versions_.size() > most_versions || bytes > most_bytes)) {
+    bytes -= bytes_of(versions_.front().settings);
+    forget_oldest();
+  }
+}
+
+/// What its part gathered stays, as it is published.
+void reducer_host::forget_oldest() {
+  auto oldest = std::move(versions_.front());
+  versions_.erase(versions_.begin());
+  too_old_.number = oldest.number;
+  too_old_.part = versions_.front().part;
+  too_old_.trouble = "made with parameters that are not kept any more: too many changes followed";
+  if (oldest.part == versions_.front().part) {
+    versions_.front().began = oldest.began;
+    return;
+  }
+  try {
+    oldest.part->finish(oldest.settings);
+    auto tree = oldest.part->published();
+    if (!tree.is_null()) earlier_.set(std::to_string(oldest.began.value), std::move(tree));
+  } catch (const std::exception&) {
+    // It has nothing to show.
+  }
 }
 
 void reducer_host::finish() {
@@ -57,11 +101,11 @@ void reducer_host::finish() {
 
 value reducer_host::published() const {
   auto latest = versions_.back().part->published();
-  value_map earlier;
+  auto earlier = earlier_;
   for (std::size_t i = 0; i < versions_.size() && versions_[i].part != versions_.back().part; ++i) {
     if (i > 0 && versions_[i - 1].part == versions_[i].part) continue;
     auto tree = versions_[i].part->published();
-    if (!tree.is_null()) earlier.set(std::to_string(versions_[i].number.value), std::move(tree));
+    if (!tree.is_null()) earlier.set(std::to_string(versions_[i].began.value), std::move(tree));
   }
   if (earlier.empty() || !(latest.is_null() || latest.as_map())) return latest;
   auto tree = latest.is_null() ? value_map() : *latest.as_map();
@@ -72,7 +116,7 @@ value reducer_host::published() const {
 const reducer_host::version& reducer_host::of(parameters_version number) const {
   auto later =
       std::find_if(versions_.rbegin(), versions_.rend(), [&](auto& v) { return v.number <= number; });
-  return later == versions_.rend() ? versions_.front() : *later;
+  return later == versions_.rend() ? too_old_ : *later;
 }
 
 void reducer_host::fold(worker_index worker, parameters_version version, const mapped_batch& results,

@@ -22,7 +22,8 @@ class reducer_host {
   reducer_host(std::unique_ptr<reducer_part> part, parameters settings, parameters_version version,
                row_sink rows)
       : rows_(std::move(rows)) {
-    versions_.push_back({version, std::move(settings), {}, std::move(part)});
+    versions_.push_back({version, std::move(settings), {}, std::move(part), version});
+    too_old_ = {{}, {}, "made with parameters that were never told", versions_.back().part, version};
   }
 
   using part_maker = std::function<std::unique_ptr<reducer_part>(const parameters&)>;
@@ -61,12 +62,18 @@ class reducer_host {
     parameters settings;
     std::string trouble;                ///< why the analysis cannot use them
     std::shared_ptr<reducer_part> part; ///< shared with the version before where that goes on
+    parameters_version began;           ///< that the part was made with
   };
   const version& of(parameters_version number) const;
   void fold(worker_index worker, const version& made_with, const mapped_batch::result& result,
             std::vector<ended_slots>& ended);
 
+  void forget_oldest();
+
   std::vector<version> versions_; ///< the last ones, rising
+  /// What parts published that are not kept any more, by the version that they began with.
+  value_map earlier_;
+  version too_old_; ///< stands for versions before those
   row_sink rows_;
   fate_map ended_;
   std::uint64_t duplicates_ = 0;

@@ -203,23 +203,37 @@ void gathering_file::flush() {
     if (!piece.large) small += piece.size;
     vectors.push_back({data, piece.size});
   }
+  if (unusable_) {
+    drop_gathered();
+    throw std::runtime_error(path_.string() + ": ends within an item, and cannot be cut back");
+  }
   if (packer_) {
-    auto packed = packer_->pack(vectors);
-    vectors.assign(1, {packed.data(), packed.size()});
+    try {
+      auto packed = packer_->pack(vectors);
+      vectors.assign(1, {packed.data(), packed.size()});
+    } catch (...) {
+      drop_gathered();
+      throw;
+    }
   }
   std::uint64_t bytes = 0;
   for (auto& v : vectors) bytes += v.iov_len;
   auto whole = ::lseek(file_, 0, SEEK_END);
   auto error = write_all(file_, vectors);
   bool cut_back = !error || (whole >= 0 && ::ftruncate(file_, whole) == 0);
-  small_.clear();
-  pieces_.clear();
-  held_.clear();
-  gathered_ = 0;
+  drop_gathered();
+  unusable_ = !cut_back;
   if (error)
     fail(path_, cut_back ? "cannot be written" : "cannot be written, nor cut back to whole items", error);
   written_ += bytes;
   push_to_disk();
+}
+
+void gathering_file::drop_gathered() {
+  small_.clear();
+  pieces_.clear();
+  held_.clear();
+  gathered_ = 0;
 }
 
 /// The disk is kept busy while more comes: otherwise the system waits until much has gathered and then stops

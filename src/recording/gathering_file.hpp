@@ -74,6 +74,7 @@ class gathering_file {
   class zstd_packer;
 
   void push_to_disk();
+  void drop_gathered();
 
   /// Returns whether it was not copied.
   bool put_part(const frame& part);
@@ -86,6 +87,7 @@ class gathering_file {
   std::size_t gathered_ = 0;       ///< bytes in `pieces_`
   std::unique_ptr<packer> packer_; ///< null: as it is
   std::uint64_t written_ = 0;
+  bool unusable_ = false;    ///< what is written now would not be found
   std::uint64_t pushed_ = 0; ///< of those, bytes that the system was asked to bring to the disk
 };
 

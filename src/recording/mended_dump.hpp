@@ -2,16 +2,16 @@
 #pragma once
 
 #include <filesystem>
-#include <vector>
+#include <functional>
 
 #include "recording/dump.hpp"
 #include "recording/gathering_file.hpp"
 
 namespace dtranspose {
 
-/// All whole items of a dump. What is cut off within an item would hide what is written behind it, and is cut
-/// away; of a packed file, what is whole in a member that is cut off is packed anew. Throws
+/// Shows all whole items of a dump. What is cut off within an item would hide what is written behind it, and
+/// is cut away; of a packed file, what is whole in a member that is cut off is packed anew. Throws
 /// std::runtime_error, naming the file.
-std::vector<dump_item> mend_dump(const std::filesystem::path& path, packing how);
+void mend_dump(const std::filesystem::path& path, packing how, const std::function<void(dump_item&&)>& show);
 
 } // namespace dtranspose

@@ -926,7 +926,7 @@ TEST_F(ingester, a_recording_that_is_behind_holds_its_source) {
 }
 
 TEST_F(ingester, a_recording_may_leave_gaps_and_says_where) {
-  recording = {.folder = directory.path().string(), .budget = 12, .leave_gaps = true};
+  recording = {.folder = directory.path().string(), .budget = 2 * frame_cost, .leave_gaps = true};
   ready(100);
   assign(0, 100, {0});
   push({start_packet()});

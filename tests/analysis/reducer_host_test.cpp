@@ -123,6 +123,25 @@ TEST_F(a_reducer_host, folds_with_the_parameters_that_a_result_was_made_with) {
   EXPECT_EQ(part->changes.size(), 2u) << "an older one that comes late is none";
 }
 
+TEST_F(a_reducer_host, what_it_gathered_stays_however_often_parameters_change) {
+  fold({result(run(0), "a")});
+  std::vector<std::string> other_log;
+  for (std::uint64_t v = 2; v < 200; ++v)
+    host.change_parameters(threshold("another"), parameters_version(v), [&](const parameters&) {
+      return std::unique_ptr<reducer_part>(new noting(other_log));
+    });
+  auto tree = host.published();
+  auto earlier = tree.find("earlier")->as_map();
+  ASSERT_TRUE(earlier);
+  EXPECT_EQ(earlier->size(), 198u);
+  EXPECT_EQ(*earlier->find("1")->find("events")->as_number(), 1.0);
+  EXPECT_EQ(log.back(), "finish") << "before it was let go";
+  version = parameters_version(3);
+  auto ended = fold({result(run(1), "late")});
+  EXPECT_THAT(text(ended), ElementsAre("failed: 1"));
+  EXPECT_THAT(ended[0].cause, HasSubstr("not kept any more"));
+}
+
 TEST_F(a_reducer_host, another_part_takes_over_where_one_cannot_go_on) {
   fold({result(run(0), "a")});
   std::vector<std::string> other_log;

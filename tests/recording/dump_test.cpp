@@ -380,8 +380,10 @@ TEST_F(dump_index, refuses_a_stream_that_is_twice_in_an_event) {
               HasSubstr("stream 'a', event 7: "));
 }
 
-TEST_F(dump_index, refuses_falling_events) {
-  EXPECT_THAT(error_of({recorded("1", {{7, {"a"}}, {0, {"a"}}})}), HasSubstr("event 0 follows event 7"));
+TEST_F(dump_index, refuses_several_recordings_in_one_file) {
+  EXPECT_THAT(error_of({recorded("1", {{0, {"a"}}, {1, {"a"}}, {0, {"a"}}, {1, {"a"}}})}),
+              HasSubstr("stream 'a', event 0: this stream is in it twice"));
+  EXPECT_EQ(error_of({recorded("2", {{7, {"a"}}, {0, {"a"}}})}), "") << "one frame was late";
 }
 
 TEST_F(dump_index, warns_of_cut_off_files_and_changing_types) {
