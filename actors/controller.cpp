@@ -663,8 +663,10 @@ void controller_state::end() {
   for (std::size_t f = 0; f < fate_count; ++f)
     if (auto n = s.fates.count(static_cast<fate>(f)))
       parts.push_back(fmt::format("{} {}", n, name_of(static_cast<fate>(f))));
-  spdlog::info("scan {}: {}: {}{}", to_string(s.setup.head.scan), name_of(s.life.state()),
-               fmt::join(parts, ", "), s.output.empty() ? "" : " -> " + s.output);
+  bool any_failed = s.fates.count(fate::failed) > 0;
+  spdlog::log(any_failed ? spdlog::level::warn : spdlog::level::info, "scan {}: {}: {}{}{}",
+              to_string(s.setup.head.scan), name_of(s.life.state()), fmt::join(parts, ", "),
+              any_failed ? "; the ledger says why" : "", s.output.empty() ? "" : " -> " + s.output);
   close_journal();
 }
 

@@ -90,7 +90,13 @@ caf::result<std::string> controller_state::set(const set_parameter& m) {
     if (code && book.version() != before.version()) {
       parameters settings;
       for (auto& [name, written] : book.of_analysis()) settings.set(name, written);
-      (void)code->describe_results(settings);
+      auto changed = changed_row(code->describe_results(settings));
+      if (!changed.empty()) {
+        book = std::move(before);
+        return make_error(ec::superseded,
+                          fmt::format("parameter '{}' changes what a row of '{}' is: set it between scans",
+                                      m.name, changed));
+      }
     }
   } catch (const std::exception& e) {
     book = std::move(before);
@@ -100,11 +106,31 @@ caf::result<std::string> controller_state::set(const set_parameter& m) {
     return make_error(ec::malformed, fmt::format("parameter '{}': the analysis refuses it", m.name));
   }
   unusable.erase(m.name);
+  bool known = false;
+  for (auto& p : book.described()) known = known || p.name == m.name;
+  if (code && !known) spdlog::warn("parameter '{}' is set, and nobody has one of that name", m.name);
+  if (m.name == dump_prefix_name) spdlog::info("parameter '{}' is set to '{}'", m.name, m.written);
   if (book.version() != before.version()) {
     spdlog::info("parameter '{}' is set, version {}", m.name, book.version().value);
     tell_parameters();
   }
   return book.hash();
+}
+
+/// Name of a result of each event that has another form than when the scan began: its rows do not go into one
+/// table. Empty: none, or no scan is on.
+std::string controller_state::changed_row(const std::vector<result_description>& next) const {
+  if (!current || !current->life.active() || current->versions.empty()) return {};
+  parameters settings;
+  for (auto& [name, written] : current->versions.front().second) settings.set(name, written);
+  for (auto& before : code->describe_results(settings))
+    for (auto& after : next) {
+      if (before.name != after.name || before.extent != result_extent::per_event) continue;
+      if (before.type != after.type || before.shape != after.shape || before.unit != after.unit ||
+          before.axes != after.axes)
+        return before.name;
+    }
+  return {};
 }
 
 /// Who is not there gets them when it comes back; who is being armed gets them behind that, in this order.

@@ -96,3 +96,23 @@ def test_recordings_go_where_the_prefix_says(scan):
     assert {"name": "rows", "data": "0:1"} in kept
     mapping = json.loads((scan.folder / "deep" / f"run_mapping-{uuid}.json").read_text())
     assert mapping == scan.get("sequence")
+
+
+def test_rows_keep_their_form_throughout_a_scan(cluster, tmp_path):
+    """What would change it is refused as long as a scan is on, and taken afterwards."""
+    poni = tmp_path / "one.poni"
+    poni.write_text("Detector: Detector\nDetector_config: {\"pixel1\": 1e-4, \"pixel2\": 1e-4}\nDistance: 0.1\n"
+                    "Poni1: 0\nPoni2: 0\nRot1: 0\nRot2: 0\nRot3: 0\nWavelength: 1e-10\n")
+    cluster.configure(analysis="azint", parameters={"poni": str(poni), "bins": "10"}, output="out.h5",
+                      simulate=[{"stream": "det", "frames": FRAMES, "rate": "400Hz", "shape": [8, 8]}])
+    cluster.start_all()
+    simulated = cluster.simulate()
+    cluster.wait_for_events(20)
+    answer = set_parameter(cluster, "bins", "20")
+    assert answer.status_code == 409 and "intensity" in answer.json()["detail"], answer.text
+    assert parameter(cluster, "bins") == b"10"
+    assert set_parameter(cluster, "polarisation", "0.9").status_code == 200
+    done = cluster.wait_for_end()
+    assert simulated.wait() == 0
+    assert done["fates"]["folded"] == FRAMES, cluster.get("ledger")
+    assert set_parameter(cluster, "bins", "20").status_code == 200
