@@ -578,7 +578,7 @@ bool controller_state::is_an_answer(const caf::error& e) {
 void controller_state::write_ledger() {
   finish_streams([this, number = scan_number](value_map streams) {
     if (!is_draining(number)) return;
-    if (!options.recording_prefix.empty() || !current->setup.dump_prefix.empty())
+    if (!recording_prefix().empty())
       for (auto& stream : current->setup.streams)
         if (!streams.find(stream))
           current->complaints.push_back(

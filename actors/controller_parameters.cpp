@@ -14,15 +14,18 @@ namespace {
 
 /// Changes that the ledger lists; the rest is counted.
 constexpr std::size_t most_listed_changes = 1000;
-/// Versions that a reducer can be told again.
-constexpr std::size_t most_versions = 64;
-constexpr std::size_t most_version_bytes = 256 << 20;
 /// Texts of parameters that the ledger shows whole.
 constexpr std::size_t longest_shown = 1000;
 
 value shown(const std::string& written) {
   bool plain = written.size() <= longest_shown && written.find('\0') == std::string::npos;
   return plain ? value(written) : value(fmt::format("{} bytes", written.size()));
+}
+
+parameters settings_of(const std::map<std::string, std::string>& written) {
+  parameters settings;
+  for (auto& [name, text] : written) settings.set(name, text);
+  return settings;
 }
 
 } // namespace
@@ -37,10 +40,8 @@ void controller_state::begin_book() {
     spdlog::warn("the controller does not know what parameters there are: {}", e.what());
   }
   for (auto& [name, written] : options.parameters) {
-    bool described = false;
-    for (auto& p : book.described()) described = described || p.name == name;
     try {
-      if (code && !described) throw std::runtime_error("not described");
+      if (code && !book.describes(name)) throw std::runtime_error("not described");
       book.set(name, written);
     } catch (const std::exception&) {
       unusable[name] = written; // who is armed with it says why
@@ -84,33 +85,28 @@ caf::result<std::string> controller_state::get(const get_parameter& m) const {
 }
 
 caf::result<std::string> controller_state::set(const set_parameter& m) {
-  auto before = book;
+  auto next = book;
   try {
-    book.set(m.name, m.written, m.lenient);
-    if (code && book.version() != before.version()) {
-      parameters settings;
-      for (auto& [name, written] : book.of_analysis()) settings.set(name, written);
-      auto changed = changed_row(code->describe_results(settings));
-      if (!changed.empty()) {
-        book = std::move(before);
+    next.set(m.name, m.written, m.lenient);
+    if (code && next.version() != book.version()) {
+      auto changed = changed_row(code->describe_results(settings_of(next.of_analysis())));
+      if (!changed.empty())
         return make_error(ec::superseded,
                           fmt::format("parameter '{}' changes what a row of '{}' is: set it between scans",
                                       m.name, changed));
-      }
     }
   } catch (const std::exception& e) {
-    book = std::move(before);
     return make_error(ec::malformed, e.what());
   } catch (...) {
-    book = std::move(before);
     return make_error(ec::malformed, fmt::format("parameter '{}': the analysis refuses it", m.name));
   }
+  bool another = next.version() != book.version();
+  book = std::move(next);
   unusable.erase(m.name);
-  bool known = false;
-  for (auto& p : book.described()) known = known || p.name == m.name;
-  if (code && !known) spdlog::warn("parameter '{}' is set, and nobody has one of that name", m.name);
+  if (code && !book.describes(m.name))
+    spdlog::warn("parameter '{}' is set, and nobody has one of that name", m.name);
   if (m.name == dump_prefix_name) spdlog::info("parameter '{}' is set to '{}'", m.name, m.written);
-  if (book.version() != before.version()) {
+  if (another) {
     spdlog::info("parameter '{}' is set, version {}", m.name, book.version().value);
     tell_parameters();
   }
@@ -121,9 +117,7 @@ caf::result<std::string> controller_state::set(const set_parameter& m) {
 /// table. Empty: none, or no scan is on.
 std::string controller_state::changed_row(const std::vector<result_description>& next) const {
   if (!current || !current->life.active() || current->versions.empty()) return {};
-  parameters settings;
-  for (auto& [name, written] : current->versions.front().second) settings.set(name, written);
-  for (auto& before : code->describe_results(settings))
+  for (auto& before : code->describe_results(settings_of(current->versions.front().second)))
     for (auto& after : next) {
       if (before.name != after.name || before.extent != result_extent::per_event) continue;
       if (before.type != after.type || before.shape != after.shape || before.unit != after.unit ||
@@ -180,21 +174,20 @@ void controller_state::tell(const caf::actor& to, std::string who, parameters_ve
 /// For the ledger: which version has which values, and when it began.
 void controller_state::note_change() {
   auto& s = *current;
+  const auto before = s.versions.empty() ? std::map<std::string, std::string>() : s.versions.back().second;
   s.versions.emplace_back(s.setup.version, s.setup.parameters);
   std::size_t bytes = 0;
-  for (auto& [version, written] : s.versions)
-    for (auto& [name, text] : written) bytes += name.size() + text.size();
-  while (s.versions.size() > 1 && (s.versions.size() > most_versions || bytes > most_version_bytes)) {
-    for (auto& [name, text] : s.versions.front().second) bytes -= name.size() + text.size();
+  for (auto& [version, written] : s.versions) bytes += bytes_of_parameters(written);
+  while (s.versions.size() > 1 && are_too_many_versions(s.versions.size(), bytes)) {
+    bytes -= bytes_of_parameters(s.versions.front().second);
     s.versions.pop_front();
   }
   if (s.changes.size() >= most_listed_changes) return void(++s.changes_not_listed);
   value_map values;
   for (auto& [name, written] : s.setup.parameters) {
-    auto before = s.noted_parameters.find(name);
-    if (before == s.noted_parameters.end() || before->second != written) values.set(name, shown(written));
+    auto was = before.find(name);
+    if (was == before.end() || was->second != written) values.set(name, shown(written));
   }
-  s.noted_parameters = s.setup.parameters;
   auto since = s.armed_at == 0 ? 0.0 : static_cast<double>(options.around.steady() - s.armed_at) * 1e-9;
   s.changes.push_back(value_map{{"version", s.setup.version.value},
                                 {"seconds", since},
@@ -202,10 +195,16 @@ void controller_state::note_change() {
                                 {"values", std::move(values)}});
 }
 
+/// Of the scan's files beside recordings; empty: it is not recorded.
+std::string controller_state::recording_prefix() const {
+  auto& own = current->setup.dump_prefix;
+  return own.empty() ? options.recording_prefix : own;
+}
+
 /// Map and parameters beside the recordings of the streams.
 void controller_state::keep_scan_files() {
   auto& s = *current;
-  auto prefix = s.setup.dump_prefix.empty() ? options.recording_prefix : s.setup.dump_prefix;
+  auto prefix = recording_prefix();
   if (prefix.empty()) return;
   blocking_section others_go_on;
   try {

@@ -74,11 +74,10 @@ void controller_state::ask_streams(std::function<void(value_map)> done) {
 
 /// The same at the end of a scan, when recordings are on the disk.
 void controller_state::finish_streams(std::function<void(value_map)> done) {
-  bool recorded = !options.recording_prefix.empty() || !current->setup.dump_prefix.empty();
-  if (recorded)
-    ask_streams(close_timeout, finish_recording{current->head()}, std::move(done));
-  else
+  if (recording_prefix().empty())
     ask_streams(std::move(done));
+  else
+    ask_streams(close_timeout, finish_recording{current->head()}, std::move(done));
 }
 
 template <class Question>
@@ -105,6 +104,7 @@ void controller_state::ask_streams(std::chrono::nanoseconds patience, const Ques
 
 /// The ensemble in the words of the incumbent's REST interface.
 value controller_state::ensemble() const {
+  auto hash = book.hash();
   value_list ingesters, streams, workers;
   value reducer, results;
   value_map connected;
@@ -118,7 +118,7 @@ value controller_state::ensemble() const {
   // A worker's list leaves out who is connected to each: that would be everybody squared.
   for (auto& [life, m] : members)
     for (auto& i : m.ingesters) {
-      auto s = service(m, i.stream + "-ingester");
+      auto s = service(m, i.stream + "-ingester", hash);
       s.set("url", m.address).set("streams", value_list{i.stream});
       streams.push_back(s);
       s.set("connected_workers", connected);
@@ -126,17 +126,21 @@ value controller_state::ensemble() const {
     }
   for (auto& [life, m] : members) {
     for (auto& w : m.workers) {
-      auto s = service(m, w.name);
+      auto s = service(m, w.name, hash);
       s.set("ingesters", streams).set("tags", value_list(w.tags.begin(), w.tags.end()));
       workers.push_back(std::move(s));
     }
-    if (m.reducer) reducer = service(m, "reducer").set("url", m.address);
+    if (m.reducer) reducer = service(m, "reducer", hash).set("url", m.address);
     if (m.reducer && !m.results.empty()) results = m.results;
   }
-  return value_map{{"ingesters", std::move(ingesters)},     {"workers", std::move(workers)},
-                   {"reducer", std::move(reducer)},         {"results", std::move(results)},
-                   {"controller_version", options.version}, {"parameters_version", identities()},
-                   {"parameters_hash", book.hash()},        {"analysis", options.analysis}};
+  return value_map{{"ingesters", std::move(ingesters)},
+                   {"workers", std::move(workers)},
+                   {"reducer", std::move(reducer)},
+                   {"results", std::move(results)},
+                   {"controller_version", options.version},
+                   {"parameters_version", identities()},
+                   {"parameters_hash", hash},
+                   {"analysis", options.analysis}};
 }
 
 /// The same for the life of the process that has it.
@@ -166,7 +170,8 @@ bool controller_state::has_parameters(const std::string& service_name) const {
   return true;
 }
 
-value_map controller_state::service(const member_info& m, const std::string& service_name) const {
+value_map controller_state::service(const member_info& m, const std::string& service_name,
+                                    const std::string& hash) const {
   value scan;
   if (current && current->life.active()) scan = to_string(current->setup.head.scan);
   return value_map{{"name", service_name},
@@ -175,7 +180,7 @@ value_map controller_state::service(const member_info& m, const std::string& ser
                    {"process", m.name},
                    {"dranspose_version", value()},
                    {"mapreduce_version", value()},
-                   {"parameters_hash", has_parameters(service_name) ? value(book.hash()) : value()},
+                   {"parameters_hash", has_parameters(service_name) ? value(hash) : value()},
                    {"processed_events", processed_by(service_name)},
                    {"event_rate", 0.0}};
 }

@@ -155,9 +155,8 @@ struct scan {
   std::deque<std::pair<parameters_version, std::map<std::string, std::string>>> versions;
   value_list changes; ///< of parameters, for the ledger
   std::uint64_t changes_not_listed = 0;
-  std::map<std::string, std::string> noted_parameters; ///< as of the last of them
-  value_map stream_reports;                            ///< what became of each, once the scan is over
-  std::int64_t armed_at = 0, ended_at = 0;             ///< steady clock, ns
+  value_map stream_reports;                ///< what became of each, once the scan is over
+  std::int64_t armed_at = 0, ended_at = 0; ///< steady clock, ns
 };
 
 struct controller_state;
@@ -291,6 +290,7 @@ struct controller_state {
             std::function<void(parameters_version)> answered);
   void note_change();
   void keep_scan_files();
+  std::string recording_prefix() const;
 
   // -- its own journal
   enum class record_kind : std::uint8_t {
@@ -347,7 +347,7 @@ struct controller_state {
   std::uint64_t processed_by(const std::string& service_name) const;
   value_map identities() const;
   bool has_parameters(const std::string& service_name) const;
-  value_map service(const member_info& m, const std::string& service_name) const;
+  value_map service(const member_info& m, const std::string& service_name, const std::string& hash) const;
   caf::result<value> status();
   std::map<std::string, caf::actor> everybody() const;
   value status_of(const std::map<std::string, value>& answers) const;

@@ -612,15 +612,15 @@ struct ingester_state {
     look_after_ways();
     if (!queue || halted) return;
     // Nobody is silent who is not read: held back by a budget, or by its recording.
-    if (!follows() && !input->status().reading) last_packet = options.around.steady();
+    bool reading = input->status().reading;
+    if (!follows() && !reading) last_packet = options.around.steady();
     auto silent = std::chrono::nanoseconds(options.around.steady() - last_packet);
     if (silent >= options.rearm_timeout && queue->unsettled()) {
       queue->settle();
       pass_on();
     }
-    // A stream that is held back by its budget is not silent.
     if (options.stall_timeout.count() > 0 && silent >= options.stall_timeout &&
-        !queue->tracker().complete() && input->status().reading) {
+        !queue->tracker().complete() && reading) {
       auto seconds = std::chrono::duration<double>(silent).count();
       self->send(controller, stalled{head(), options.stream, fmt::format("nothing for {:.1f} s", seconds)});
       last_packet = options.around.steady();

@@ -16,22 +16,15 @@
 #include <random>
 
 #include "analysis/registry.hpp"
+#include "figures.hpp"
 #include "protocol/compression.hpp"
 #include "protocol/stins.hpp"
 
 namespace {
 
 using namespace dtranspose;
+using benchmarks::summarise;
 using bytes = std::vector<std::byte>;
-
-struct summary {
-  double least, median, most;
-};
-
-summary summarise(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return {v.front(), v[v.size() / 2], v.back()};
-}
 
 /// Of this thread: what else the machine does is not counted.
 double cpu_seconds() {

@@ -16,22 +16,16 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "figures.hpp"
 #include "protocol/bit_unshuffle.hpp"
 #include "protocol/compression.hpp"
 
 namespace {
 
 using namespace dtranspose;
+using benchmarks::summarise;
+using benchmarks::summary;
 using pixels = std::vector<std::byte>;
-
-struct summary {
-  double least, median, most;
-};
-
-summary summarise(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return {v.front(), v[v.size() / 2], v.back()};
-}
 
 // ---- images ---------------------------------------------------------------------------------------------
 

@@ -8,8 +8,10 @@
 #include <fmt/format.h>
 
 #include "analysis/azimuthal_integrator.hpp"
+#include "analysis/compensated_sum.hpp"
 #include "analysis/image_plane.hpp"
 #include "analysis/numpy_file.hpp"
+#include "analysis/plot.hpp"
 
 namespace dtranspose {
 
@@ -185,8 +187,7 @@ std::vector<std::size_t> shape_of(const azint_choice& choice) {
   return {choice.setup.azimuthal_bins, choice.setup.bins};
 }
 
-/// A sum that does not depend on the order of its terms but in the last digit: Neumaier's, in the form
-/// without branches (Knuth's TwoSum).
+/// Sums that do not depend on the order of their terms but in the last digit.
 struct compensated_sums {
   std::vector<double> sums, rests;
 
@@ -195,11 +196,7 @@ struct compensated_sums {
       sums.resize(terms.size());
       rests.resize(terms.size());
     }
-    for (std::size_t i = 0; i < sums.size(); ++i) {
-      double next = sums[i] + terms[i], taken = next - sums[i];
-      rests[i] += (sums[i] - (next - taken)) + (terms[i] - taken);
-      sums[i] = next;
-    }
+    for (std::size_t i = 0; i < sums.size(); ++i) add_compensated(sums[i], rests[i], terms[i]);
   }
   void add_rests(std::span<const double> terms) {
     for (std::size_t i = 0; i < rests.size(); ++i) rests[i] += terms[i];
@@ -423,14 +420,13 @@ class azint_reducer final : public reducer_part {
   }
 
   value_map plot(const array& intensity, const array& errors, std::string title) const {
-    value_list axes;
+    std::vector<std::string> axes;
     if (azimuthal_.size() > 0) axes.emplace_back("chi");
-    axes.emplace_back(std::string(info_of(unit_).axis));
+    axes.emplace_back(info_of(unit_).axis);
     value_map group{{"intensity", intensity}, {"intensity_errors", errors}, {"title", std::move(title)}};
     add_axes(group);
     if (azimuthal_.size() > 0) group.set("intensity_attrs", value_map{{"interpretation", "image"}});
-    group.set("_attrs",
-              value_map{{"NX_class", "NXdata"}, {"signal", "intensity"}, {"axes", std::move(axes)}});
+    group.set("_attrs", plot_attributes("intensity", axes));
     return group;
   }
 

@@ -11,6 +11,7 @@
 #include "analysis/event_trend.hpp"
 #include "analysis/image_plane.hpp"
 #include "analysis/numpy_file.hpp"
+#include "analysis/plot.hpp"
 
 namespace dtranspose {
 
@@ -267,10 +268,7 @@ class cog_reducer final : public reducer_part {
     for (auto name : {"row", "column"})
       group.set(fmt::format("{}_attrs", name), value_map{{"units", "pixel"}});
     group.set("title", "centre of gravity");
-    group.set("_attrs", value_map{{"NX_class", "NXdata"},
-                                  {"signal", "column"},
-                                  {"auxiliary_signals", value_list{"row"}},
-                                  {"axes", value_list{"event"}}});
+    group.set("_attrs", plot_attributes("column", {"event"}, {"row"}));
     return group;
   }
 

@@ -11,6 +11,7 @@
 #include "analysis/image_plane.hpp"
 #include "analysis/numpy_file.hpp"
 #include "analysis/pixel_values.hpp"
+#include "analysis/plot.hpp"
 
 namespace dtranspose {
 
@@ -222,7 +223,7 @@ class hits_reducer final : public reducer_part {
     tree.set("rate", value_map{{"fraction", array::of(trend_.means(0))},
                                {"pixels", array::of(trend_.means(1))},
                                {"event", array::of(trend_.places())},
-                               {"_attrs", plot("fraction", {"event"})}});
+                               {"_attrs", plot_attributes("fraction", {"event"})}});
     if (!best_.entries().empty()) tree.set("best", best());
     tree.set("_attrs", value_map{{"default", best_.entries().empty() ? "rate" : "best"}});
     return tree;
@@ -234,10 +235,6 @@ class hits_reducer final : public reducer_part {
     auto number = found ? found->as_number() : std::nullopt;
     if (!number) throw std::runtime_error(fmt::format("the result is none of hits: it lacks {}", name));
     return *number;
-  }
-
-  static value_map plot(std::string_view signal, std::initializer_list<value> axes) {
-    return {{"NX_class", "NXdata"}, {"signal", std::string(signal)}, {"axes", value_list(axes)}};
   }
 
   /// Those of the same form as the very best, one behind the other.
@@ -260,7 +257,7 @@ class hits_reducer final : public reducer_part {
             {"event", array::of(events)},
             {"score", array::of(scores)},
             {"title", "best images"},
-            {"_attrs", plot("image", {".", ".", "."})}};
+            {"_attrs", plot_attributes("image", {".", ".", "."})}};
   }
 
   event_trend trend_{2};

@@ -8,10 +8,12 @@
 
 #include <fmt/format.h>
 
+#include "analysis/compensated_sum.hpp"
 #include "analysis/event_choice.hpp"
 #include "analysis/image_plane.hpp"
 #include "analysis/numpy_file.hpp"
 #include "analysis/pixel_values.hpp"
+#include "analysis/plot.hpp"
 
 namespace dtranspose {
 
@@ -90,13 +92,6 @@ void add_or_stay(S& to, S x) {
     to = x < 0 ? std::numeric_limits<S>::min() : std::numeric_limits<S>::max();
   else
     to = sum;
-}
-
-/// Neumaier's compensated sum, in the form without branches (Knuth's TwoSum).
-void add_compensated(double& to, double& rest, double x) {
-  double next = to + x, taken = next - to;
-  rest += (to - (next - taken)) + (x - taken);
-  to = next;
 }
 
 /// What is said of one image.
@@ -496,9 +491,8 @@ class pileup_reducer final : public reducer_part {
     }
   }
 
-  static value_map plot(value_map group, std::string_view signal, std::initializer_list<value> axes) {
-    group.set("_attrs",
-              value_map{{"NX_class", "NXdata"}, {"signal", std::string(signal)}, {"axes", value_list(axes)}});
+  static value_map plot(value_map group, std::string_view signal, const std::vector<std::string>& axes) {
+    group.set("_attrs", plot_attributes(signal, axes));
     return group;
   }
 

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <exception>
-#include <stdexcept>
 #include <typeinfo>
+
+#include "model/parameter_book.hpp"
 
 namespace dtranspose {
 
@@ -36,16 +37,6 @@ bool reducer_host::claim(const slot_run& slots, fate how, const std::string& cau
 
 namespace {
 
-/// Versions whose parameters, and bytes of parameters, are kept beside the latest.
-constexpr std::size_t most_versions = 64;
-constexpr std::size_t most_bytes = 256 << 20;
-
-std::size_t bytes_of(const parameters& settings) {
-  std::size_t sum = 0;
-  for (auto& [name, written] : settings.all()) sum += name.size() + written.size();
-  return sum;
-}
-
 /// The default folds nothing: it can take whatever parameters there are.
 bool folds_nothing(const reducer_part& part) { return typeid(part) == typeid(reducer_part); }
 
@@ -66,9 +57,9 @@ void reducer_host::change_parameters(parameters settings, parameters_version num
   }
   versions_.push_back(std::move(next));
   std::size_t bytes = 0;
-  for (auto& v : versions_) bytes += bytes_of(v.settings);
-  while (versions_.size() > 1 && (versions_.size() > most_versions || bytes > most_bytes)) {
-    bytes -= bytes_of(versions_.front().settings);
+  for (auto& v : versions_) bytes += bytes_of_parameters(v.settings.all());
+  while (versions_.size() > 1 && are_too_many_versions(versions_.size(), bytes)) {
+    bytes -= bytes_of_parameters(versions_.front().settings.all());
     forget_oldest();
   }
 }
@@ -158,17 +149,18 @@ void reducer_host::fold(worker_index worker, const version& made_with, const map
     events = result.slots.events.count;
     for (auto& run : result.more) events += run.events.count;
   }
-  std::string trouble;
-  try {
-    if (!made_with.trouble.empty()) throw std::runtime_error(made_with.trouble);
-    made_with.part->process_result({first, events, worker, result.content, made_with.number},
-                                   made_with.settings);
-    if (rows_ && events == 1 && !result.flushed) rows_(*first, result.content, made_with.number);
-    ++folded_;
-  } catch (const std::exception& e) {
-    trouble = made_with.trouble.empty() ? std::string("reducer: ") + e.what() : made_with.trouble;
-  } catch (...) {
-    trouble = "reducer: unknown exception";
+  auto trouble = made_with.trouble;
+  if (trouble.empty()) {
+    try {
+      made_with.part->process_result({first, events, worker, result.content, made_with.number},
+                                     made_with.settings);
+      if (rows_ && events == 1 && !result.flushed) rows_(*first, result.content, made_with.number);
+      ++folded_;
+    } catch (const std::exception& e) {
+      trouble = std::string("reducer: ") + e.what();
+    } catch (...) {
+      trouble = "reducer: unknown exception";
+    }
   }
   if (!covers) return;
   auto how = trouble.empty() ? fate::folded : fate::failed;

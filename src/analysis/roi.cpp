@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/compensated_sum.hpp"
 #include "analysis/image.hpp"
 
 namespace dtranspose {
@@ -237,7 +238,7 @@ class gatherer {
   T lowest_ = std::numeric_limits<T>::max(), highest_ = std::numeric_limits<T>::lowest();
 };
 
-/// Sums in lanes, each with Neumaier's compensation (in the form without branches, Knuth's TwoSum).
+/// Compensated sums in lanes.
 template <class T>
   requires std::is_floating_point_v<T>
 class gatherer<T> {
@@ -251,7 +252,7 @@ class gatherer<T> {
     double lowest = lowest_[0], highest = highest_[0], sum = 0, error = 0;
     bool some_nan = false;
     for (std::size_t i = 0; i < lanes; ++i) {
-      add(sum_[i], sum, error);
+      add_compensated(sum, error, sum_[i]);
       error += error_[i];
       lowest = std::min(lowest, lowest_[i]);
       highest = std::max(highest, highest_[i]);
@@ -265,19 +266,13 @@ class gatherer<T> {
  private:
   static constexpr std::size_t lanes = 8;
 
-  static void add(double x, double& sum, double& error) {
-    double next = sum + x, taken = next - sum;
-    error += (sum - (next - taken)) + (x - taken);
-    sum = next;
-  }
-
   template <std::size_t n>
   void add_block(const std::byte* pixels) {
     for (std::size_t i = 0; i < n; ++i) {
       T pixel;
       std::memcpy(&pixel, pixels + i * sizeof(T), sizeof(T));
       double x = pixel;
-      add(x, sum_[i], error_[i]);
+      add_compensated(sum_[i], error_[i], x);
       lowest_[i] = x < lowest_[i] ? x : lowest_[i];
       highest_[i] = x > highest_[i] ? x : highest_[i];
       nans_[i] += x == x ? 0.0 : 1.0;

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/compensated_sum.hpp"
 #include "analysis/image.hpp"
 
 namespace dtranspose {
@@ -108,18 +109,13 @@ void add_exactly(sum_of<T>* sums, const std::byte* pixels, std::size_t n) {
   });
 }
 
-/// Neumaier's compensated sum, in the form without branches (Knuth's TwoSum).
 template <class T>
-void add_compensated(double* sums, double* errors, const std::byte* pixels, std::size_t n) {
+void add_compensated_plane(double* sums, double* errors, const std::byte* pixels, std::size_t n) {
   in_pieces(n, [=](std::size_t first, auto length) {
     auto* __restrict to = sums + first;
     auto* __restrict error = errors + first;
     auto* __restrict from = pixels + first * sizeof(T);
-    for (std::size_t i = 0; i < length(); ++i) {
-      double x = load<T>(from, i), next = to[i] + x, taken = next - to[i];
-      error[i] += (to[i] - (next - taken)) + (x - taken);
-      to[i] = next;
-    }
+    for (std::size_t i = 0; i < length(); ++i) add_compensated(to[i], error[i], load<T>(from, i));
   });
 }
 
@@ -207,7 +203,7 @@ class accumulator {
   void add(const std::byte* pixels, std::size_t first, std::size_t n) {
     auto to = sums<sum_of<T>>().data() + first;
     if constexpr (std::is_floating_point_v<T>)
-      add_compensated<T>(to, errors_.data() + first, pixels, n);
+      add_compensated_plane<T>(to, errors_.data() + first, pixels, n);
     else
       add_exactly<T>(to, pixels, n);
   }

@@ -13,10 +13,10 @@ namespace dtranspose {
 
 class control_bridge final : public control_interface {
  public:
-  /// `arming`: how long a scan may take to start.
   /// Records of a level and above, as JSON.
   using log_reader = std::function<std::string(const std::string& level)>;
 
+  /// `arming`: how long a scan may take to start.
   control_bridge(caf::actor_system& system, caf::actor controller, std::chrono::nanoseconds arming,
                  log_reader logs = {})
       : system_(system), controller_(std::move(controller)), arming_(arming), logs_(std::move(logs)) {}

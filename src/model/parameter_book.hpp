@@ -2,6 +2,7 @@
 /// has which version. No actors.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -19,6 +20,20 @@ namespace dtranspose {
 /// The written form that analyses read: `true` and `1` of a bool become `True`. Throws std::runtime_error,
 /// which says what the type wants, where there is none.
 std::string canonical_parameter(const parameter_description& what, const std::string& written);
+
+/// What a set of parameters, by name, takes up.
+template <class Written>
+std::size_t bytes_of_parameters(const Written& written) {
+  std::size_t sum = 0;
+  for (auto& [name, text] : written) sum += name.size() + text.size();
+  return sum;
+}
+
+/// Who keeps the versions of a scan keeps so many of them at the most, and the latest in any case.
+constexpr bool are_too_many_versions(std::size_t versions, std::size_t bytes) {
+  constexpr std::size_t most_versions = 64, most_bytes = 256 << 20;
+  return versions > most_versions || bytes > most_bytes;
+}
 
 /// Name of the parameter that says where recordings go, from the next scan on; always there.
 inline constexpr std::string_view dump_prefix_name = "dump_prefix";
@@ -45,6 +60,7 @@ class parameter_book {
 
   /// Sorted by name.
   const std::vector<parameter_description>& described() const { return described_; }
+  bool describes(std::string_view name) const { return description_of(name) != nullptr; }
 
   /// Everything that an analysis may be given, by name.
   std::map<std::string, std::string> of_analysis() const;

@@ -8,6 +8,8 @@
 
 #include <gmock/gmock.h>
 
+#include "analysis/images.hpp"
+
 namespace dtranspose {
 namespace {
 
@@ -215,9 +217,7 @@ TEST(azimuthal_integrator, sectors) {
 
 template <class T>
 class integrator_of : public testing::Test {};
-using pixel_types = testing::Types<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t,
-                                   std::int32_t, std::uint64_t, std::int64_t, float, double>;
-TYPED_TEST_SUITE(integrator_of, pixel_types);
+TYPED_TEST_SUITE(integrator_of, test::pixel_types);
 
 TYPED_TEST(integrator_of, types_blobs_and_addresses_do_not_matter) {
   using T = TypeParam;

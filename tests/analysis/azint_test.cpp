@@ -12,6 +12,7 @@
 namespace dtranspose {
 namespace {
 
+using test::npy;
 using test::numbers;
 using testing::AllOf;
 using testing::HasSubstr;
@@ -39,14 +40,6 @@ std::vector<std::uint32_t> photons(unsigned seed, std::size_t n = 33 * 41) {
   std::vector<std::uint32_t> pixels(n);
   for (auto& x : pixels) x = counts(random);
   return pixels;
-}
-
-std::string npy(const std::string& shape, const std::vector<std::uint8_t>& bytes) {
-  std::string header = "{'descr': '|u1', 'fortran_order': False, 'shape': " + shape + ", }\n";
-  std::string file("\x93NUMPY\1\0", 8);
-  file += static_cast<char>(header.size());
-  file += '\0';
-  return file + header + std::string(bytes.begin(), bytes.end());
 }
 
 TEST(azint, an_event_gives_a_row_and_the_scan_its_mean) {

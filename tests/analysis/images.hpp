@@ -22,6 +22,19 @@ std::vector<std::byte> bytes_of(const std::vector<T>& pixels) {
   return {bytes.begin(), bytes.end()};
 }
 
+/// A file of NumPy, uint8.
+inline std::string npy(const std::string& shape, const std::vector<std::uint8_t>& bytes) {
+  std::string header = "{'descr': '|u1', 'fortran_order': False, 'shape': " + shape + ", }\n";
+  std::string file("\x93NUMPY\1\0", 8);
+  file += static_cast<char>(header.size());
+  file += '\0';
+  return file + header + std::string(bytes.begin(), bytes.end());
+}
+
+/// What pixels may be.
+using pixel_types = testing::Types<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t,
+                                   std::int32_t, std::uint64_t, std::int64_t, float, double>;
+
 inline std::vector<std::byte> image_header(std::vector<std::size_t> shape, std::string_view type,
                                            std::string_view compression = "none") {
   std::string text;

@@ -12,6 +12,7 @@
 namespace dtranspose {
 namespace {
 
+using test::npy;
 using test::number;
 using test::numbers;
 using testing::AllOf;
@@ -21,14 +22,6 @@ using testing::HasSubstr;
 using settings = test::scan_of::settings;
 
 test::scan_of pileup(const settings& set = {}) { return {make_pileup_analysis(), set}; }
-
-std::string npy(const std::string& shape, const std::vector<std::uint8_t>& bytes) {
-  std::string header = "{'descr': '|u1', 'fortran_order': False, 'shape': " + shape + ", }\n";
-  std::string file("\x93NUMPY\1\0", 8);
-  file += static_cast<char>(header.size());
-  file += '\0';
-  return file + header + std::string(bytes.begin(), bytes.end());
-}
 
 TEST(event_choice, numbers_and_ranges) {
   event_choice chosen(" 1, 10:13,100:200:50");
@@ -44,9 +37,7 @@ TEST(event_choice, numbers_and_ranges) {
 
 template <class T>
 class pileup_of : public testing::Test {};
-using pixel_types = testing::Types<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t,
-                                   std::int32_t, std::uint64_t, std::int64_t, float, double>;
-TYPED_TEST_SUITE(pileup_of, pixel_types);
+TYPED_TEST_SUITE(pileup_of, test::pixel_types);
 
 /// Images with bad and hot pixels, by several workers and in any order, against plain loops.
 TYPED_TEST(pileup_of, agrees_with_plain_loops_in_any_order) {

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from cluster import BINARY, REPOSITORY, Cluster
+from cluster import BINARY, REPOSITORY
+from cluster_fixture import cluster, pytest_runtest_makereport  # noqa: F401
 from instruments import Instrument
 from witness import Witness
 
@@ -33,23 +34,6 @@ def pytest_collection_modifyitems(config, items):
 def pytest_sessionstart(session):
     if not BINARY.exists():
         pytest.exit(f"{BINARY} is not there: build it, or set DTRANSPOSE", returncode=2)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    """A test that fails shows what its processes said."""
-    report = yield
-    if report.failed and isinstance(cluster := item.funcargs.get("cluster"), Cluster):
-        report.sections += cluster.report()
-    return report
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    cluster = Cluster(tmp_path)
-    yield cluster
-    odd = cluster.close()
-    assert not odd, f"did not end by SIGTERM as they should, with status: {odd}"
 
 
 @pytest.fixture(params=["beside", "in messages"])

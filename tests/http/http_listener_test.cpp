@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
 
+#include "http/await.hpp"
 #include "http/certificate.hpp"
 #include "http/raw_client.hpp"
 #include "temporary_directory.hpp"
@@ -19,22 +20,11 @@ namespace dtranspose {
 namespace {
 
 using namespace std::chrono_literals;
+using test::await;
+using test::patience;
 using test::raw_client;
 using testing::AllOf;
 using testing::HasSubstr;
-
-/// Far beyond what anything here takes: reached only when something is broken.
-constexpr auto patience = 30s;
-
-template <class F>
-bool await(F condition) {
-  auto until = std::chrono::steady_clock::now() + patience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
 
 /// Answers `GET /hold` once it is let go, everything else with the length of the body at once.
 class server final : public http_listener {

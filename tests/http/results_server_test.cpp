@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "http/access_tokens.hpp"
+#include "http/await.hpp"
 #include "http/certificate.hpp"
 #include "http/raw_client.hpp"
 #include "output/result_tree.hpp"
@@ -24,24 +25,13 @@ namespace {
 
 using namespace std::chrono_literals;
 using nlohmann::json;
+using test::await;
+using test::patience;
 using test::raw_client;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-
-/// Far beyond what anything here takes: reached only when something is broken.
-constexpr auto patience = 30s;
-
-template <class F>
-bool await(F condition) {
-  auto until = std::chrono::steady_clock::now() + patience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
 
 value zeros(std::size_t bytes) { return array(dtype::uint8, {bytes}, std::make_shared<std::byte[]>(bytes)); }
 

@@ -12,7 +12,8 @@ import urllib.parse
 import pytest
 import requests
 
-from cluster import BINARY, Cluster
+from cluster import BINARY
+from cluster_fixture import cluster, pytest_runtest_makereport  # noqa: F401
 
 try:
     import playwright.sync_api as playwright
@@ -90,23 +91,6 @@ def look(browser):
     for viewer in viewers:
         viewer.context.close()
     assert errors == []
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    """A test that fails shows what its processes said."""
-    report = yield
-    if report.failed and isinstance(cluster := item.funcargs.get("cluster"), Cluster):
-        report.sections += cluster.report()
-    return report
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    cluster = Cluster(tmp_path)
-    yield cluster
-    odd = cluster.close()
-    assert not odd, f"did not end by SIGTERM as they should, with status: {odd}"
 
 
 def skip_without_page(cluster):
