@@ -78,7 +78,7 @@ def test_correlate_finds_a_stream_that_lost_frames_without_saying_so(cluster, dr
                       output="out.h5", scan={"stall_timeout": "2s"},
                       simulate=[{"stream": "panda", "role": "positions"},
                                 {"stream": "contrast", "role": "positions", "faults": {"drop": drop, "seed": 1}}],
-                      sections={"beamline": content["beamline"] | {"rows": 60, "columns": 30, "rate": 0}})
+                      sections={"beamline": content["beamline"] | {"rows": 60, "columns": 30, "rate": "1kHz"}})
     _, truth = simulated(cluster)
     verdict = published(cluster, "verdict").decode()
     assert opens_as_plot(cluster) == "lags"
