@@ -6,6 +6,7 @@
 #include <caf/fwd.hpp>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,7 +30,10 @@ struct controller_options {
   std::chrono::nanoseconds return_timeout = std::chrono::seconds(60);
   /// How long after its own restart it waits for those who took part: who is not back by then is gone.
   std::chrono::nanoseconds rejoin_timeout = std::chrono::seconds(10);
-  std::uint32_t max_attempts = 3;          ///< workers that an event may take with it
+  std::uint32_t max_attempts = 3; ///< workers that an event may take with it
+  /// Tells others what the analysis has decided: its name, and all of it as JSON. Empty: nobody.
+  std::function<void(const std::string& name, const std::string& json)> publish;
+  bool stops_when_decided = false;         ///< a decision that the scan need not go on stops it
   std::string recording_prefix;            ///< of the files beside recordings; empty: there are none
   std::shared_ptr<journal_store> journals; ///< null: nothing is written down, and its death ends a scan
 };

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
@@ -15,6 +16,8 @@ namespace {
 
 /// Scans up to this length list their completed events one by one in `status`, as the incumbent does.
 constexpr std::uint64_t longest_status_list = 10'000;
+/// Decisions of a scan that are logged for everybody to see.
+constexpr std::size_t most_logged = 100;
 
 } // namespace
 
@@ -62,9 +65,36 @@ value controller_state::ledger_of(scan_state state, const value_map& streams) co
   m.set("streams", streams);
   m.set("parameters", s.changes);
   if (s.changes_not_listed > 0) m.set("parameter_changes_not_listed", s.changes_not_listed);
+  m.set("decisions", s.decisions.since(0));
   m.set("complaints", value_list(s.complaints.begin(), s.complaints.end()));
   m.set("output", s.output);
   return m;
+}
+
+/// Of the scan in hand, or the last one.
+value controller_state::decisions_since(std::uint64_t number) const {
+  if (!current) return value_map{{"scan", value()}, {"next", 0u}, {"decisions", value_list()}};
+  return value_map{{"scan", to_string(current->setup.head.scan)},
+                   {"next", current->decisions.next()},
+                   {"decisions", current->decisions.since(number)}};
+}
+
+void controller_state::take(const decided& m) {
+  if (!current || m.head.scan != current->setup.head.scan || m.head.gen != current->setup.head.gen) return;
+  for (auto& decision : m.decisions) {
+    if (!current->decisions.take(decision)) continue;
+    auto name = decision.find("name");
+    auto text = name && name->as_text() ? *name->as_text() : std::string();
+    auto level = current->decisions.size() > most_logged ? spdlog::level::debug : spdlog::level::info;
+    spdlog::log(level, "the analysis has decided: {}", to_json(decision));
+    if (options.publish) {
+      auto whole = *decision.as_map();
+      options.publish(text, to_json(whole.set("scan", to_string(m.head.scan))));
+    }
+    auto stops = decision.find("stop");
+    if (options.stops_when_decided && stops && stops->as_bool() && *stops->as_bool())
+      stop(fmt::format("the analysis has decided: {}", text));
+  }
 }
 
 /// What the ingesters of the scan say of their streams, by name; who does not answer in time is left out.

@@ -23,6 +23,7 @@
 #include "actors/frugal_scheduler.hpp"
 #include "actors/messages.hpp"
 #include "model/assigner.hpp"
+#include "model/decision_log.hpp"
 #include "model/dispatch_book.hpp"
 #include "model/ledger.hpp"
 #include "model/parameter_book.hpp"
@@ -155,6 +156,7 @@ struct scan {
   std::deque<std::pair<parameters_version, std::map<std::string, std::string>>> versions;
   value_list changes; ///< of parameters, for the ledger
   std::uint64_t changes_not_listed = 0;
+  decision_log decisions;                  ///< of the analysis
   value_map stream_reports;                ///< what became of each, once the scan is over
   std::int64_t armed_at = 0, ended_at = 0; ///< steady clock, ns
 };
@@ -207,6 +209,8 @@ struct controller_state {
   void take(const stalled& m);
   void take(const taken& m);
   void take(const stream_began& m);
+  void take(const decided& m);
+  value decisions_since(std::uint64_t number) const;
   void grant_tick(worker_index worker);
   void assign();
   void send(assignment_batch& batch);

@@ -296,6 +296,13 @@ struct halt {
   std::string cause;
 };
 
+/// reducer -> controller: what the analysis has decided, as `decision_log` takes it. What was told comes
+/// again when the controller or the reducer was away.
+struct decided {
+  message_head head;
+  std::vector<value> decisions;
+};
+
 /// controller -> reducer: fold nothing more; answered with true when everything before is committed.
 struct seal {
   message_head head;
@@ -485,6 +492,7 @@ DTRANSPOSE_INSPECT(remarks, x.head, x.slots)
 DTRANSPOSE_INSPECT(ended_slots, x.slots, x.how, x.cause)
 DTRANSPOSE_INSPECT(commits, x.head, x.slots)
 DTRANSPOSE_INSPECT(accepted, x.head, x.sequence)
+DTRANSPOSE_INSPECT(decided, x.head, x.decisions)
 DTRANSPOSE_INSPECT(forget, x.head, x.events)
 DTRANSPOSE_INSPECT(led, x.head, x.news)
 DTRANSPOSE_INSPECT(pressure, x.head, x.stream)
@@ -557,6 +565,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::get_parameter))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::set_parameter))
   CAF_ADD_TYPE_ID(dtranspose, (dtranspose::parameters_version))
+  CAF_ADD_TYPE_ID(dtranspose, (dtranspose::decided))
 
   // Bare verbs; each but `tick` and `dial` is a request.
   CAF_ADD_ATOM(dtranspose, dtranspose, hello_atom, "hello")       // member -> member, version, system: the same back
@@ -566,6 +575,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_ATOM(dtranspose, dtranspose, config_atom, "config")     // to the controller: a value
   CAF_ADD_ATOM(dtranspose, dtranspose, ledger_atom, "ledger")     // to the controller: a value
   CAF_ADD_ATOM(dtranspose, dtranspose, parameters_atom, "params") // to the controller: a value, what there are
+  CAF_ADD_ATOM(dtranspose, dtranspose, decisions_atom, "decisions") // to the controller, from that number on: a value
   CAF_ADD_ATOM(dtranspose, dtranspose, stop_atom, "stop")         // to the controller: a bool, was there a scan
   CAF_ADD_ATOM(dtranspose, dtranspose, tick_atom, "tick")         // an actor to itself
   CAF_ADD_ATOM(dtranspose, dtranspose, send_atom, "send")         // an actor to itself

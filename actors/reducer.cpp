@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "actors/messages.hpp"
 #include "analysis/reducer_host.hpp"
 #include "analysis/registry.hpp"
+#include "model/decision_log.hpp"
 #include "model/error.hpp"
 #include "output/journal.hpp"
 #include "output/live_results.hpp"
@@ -133,6 +135,8 @@ struct reducer_state {
     snapshot_trouble.clear();
     report.reset();
     pending = {};
+    told.clear();
+    decisions = 0;
     return {};
   }
 
@@ -147,6 +151,7 @@ struct reducer_state {
       if (m.workers[w].gone) fenced.insert(worker_index(w));
     armed answer{options.life, 0, known, {}};
     tell_all_ended();
+    tell_again();
     if (!host) return answer;
     if (m.version > setup.version && !report) {
       dtranspose::change_parameters latest{m.head, m.version, m.parameters};
@@ -203,6 +208,7 @@ struct reducer_state {
       file.reset();
     }
     if (host) publish(report.has_value());
+    if (host) take_decisions();
     spdlog::info("reducer: took up scan {} with {} records of its journal", to_string(m.head.scan), folded);
     return {};
   }
@@ -393,6 +399,7 @@ struct reducer_state {
       return;
     }
     pace.run([&] { host->fold(m.worker, m.version, m.mapped, pending.ended); });
+    tell_decisions();
     if (worker) acknowledge(worker, m.sequence);
     changed();
     finish_if_all_here();
@@ -609,12 +616,46 @@ struct reducer_state {
       pace.run([&] {
         if (auto next = host->timer()) self->delayed_send(self, *next, tick_atom::value, armed);
       });
+      tell_decisions();
       tree_changed();
     } catch (const std::exception& e) {
       timer_trouble = fmt::format("timer: {}: it is not called any more", e.what());
     } catch (...) {
       timer_trouble = "timer: unknown exception: it is not called any more";
     }
+  }
+
+  // -- decisions ----------------------------------------------------------------------------------------
+
+  void tell_decisions() {
+    if (auto made = take_decisions(); !made.empty()) self->send(controller, decided{head(), std::move(made)});
+  }
+
+  /// Those since the last time, as they are told.
+  value_list take_decisions() {
+    value_list made;
+    for (auto& d : host->take_decisions()) {
+      if (decisions++ >= decision_log::most_known) continue;
+      made.push_back(as_told(d, decisions - 1));
+      told.push_back(made.back());
+      if (told.size() > decision_log::most_kept) told.pop_front();
+    }
+    return made;
+  }
+
+  /// A controller that was away may not have heard of them.
+  void tell_again() {
+    if (!told.empty()) self->send(controller, decided{head(), {told.begin(), told.end()}});
+  }
+
+  /// Times are seconds since 1970, UTC.
+  value as_told(const decision& d, std::uint64_t number) const {
+    auto made = static_cast<double>(options.around.wall()) * 1e-9;
+    auto lasts = std::chrono::duration<double>(d.lasts).count();
+    return value_map{{"number", number},   {"name", d.name},
+                     {"value", d.content}, {"event", d.event ? value(d.event->value) : value()},
+                     {"made", made},       {"valid_until", lasts > 0 ? value(made + lasts) : value()},
+                     {"stop", d.stop}};
   }
 
   // -- snapshots ----------------------------------------------------------------------------------------
@@ -763,7 +804,11 @@ struct reducer_state {
 
   finished_scan close_scan() {
     host->finish();
+    tell_decisions();
     finished_scan done;
+    if (decisions > decision_log::most_known)
+      done.complaints.push_back(
+          fmt::format("only the first {} decisions of the analysis were told", decision_log::most_known));
     done.duplicates = host->duplicates();
     for (auto& worker : last.workers)
       if (received[worker.worker] < worker.results)
@@ -856,6 +901,8 @@ struct reducer_state {
   bool unpublished = false, snapshot_scheduled = false;
   std::int64_t next_snapshot = 0; ///< not before, on the steady clock
   std::string snapshot_trouble;   ///< why there are none any more
+  std::uint64_t decisions = 0;    ///< of the analysis in this scan
+  std::deque<value> told;         ///< the last of them
   /// Who waits for the end, and what must be in before.
   std::optional<caf::typed_response_promise<finished_scan>> finishing;
   finish_scan last;

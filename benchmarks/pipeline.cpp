@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "actors/messages.hpp"
+#include "analysis/analysis_names.hpp"
 #include "child_process.hpp"
 #include "instrument/fitting_map.hpp"
 #include "runtime/inquiry.hpp"

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -212,6 +213,8 @@ class cog_worker final : public worker_part {
 
 class cog_reducer final : public reducer_part {
  public:
+  std::vector<decision> take_decisions() override { return std::exchange(decisions_, {}); }
+
   void process_result(const folded_result& result, const parameters&) override {
     std::array<double, numbers_of_rows.size()> numbers;
     for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = number(result.content, numbers_of_rows[i]);
@@ -226,7 +229,7 @@ class cog_reducer final : public reducer_part {
     }
     if (events_ == 1 || event >= latest_) {
       latest_ = event;
-      alarm_ = alarm;
+      if (alarm != std::exchange(alarm_, alarm)) decide(result, alarm);
     }
     if (std::isfinite(numbers[0])) trend_.add(event, numbers);
   }
@@ -250,6 +253,14 @@ class cog_reducer final : public reducer_part {
   }
 
  private:
+  /// The spot has left the target, or is back.
+  void decide(const folded_result& result, bool alarm) {
+    value_map content{{"beyond_limit", alarm}};
+    for (auto name : {"offset_row", "offset_column", "offset"})
+      if (auto found = result.content.find(name)) content.set(name, *found);
+    decisions_.push_back({.name = "beam_position", .content = std::move(content), .event = result.event});
+  }
+
   static double number(const value& content, std::string_view name) {
     auto found = content.find(name);
     auto number = found ? found->as_number() : std::nullopt;
@@ -276,6 +287,7 @@ class cog_reducer final : public reducer_part {
   std::uint64_t events_ = 0, saturated_ = 0, alarms_ = 0;
   std::uint64_t first_alarm_ = 0, latest_alarm_ = 0, latest_ = 0; ///< event numbers
   bool alarm_ = false;                                            ///< of the latest event
+  std::vector<decision> decisions_;
 };
 
 class cog_analysis final : public analysis {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "analysis/event_curve.hpp"
+#include "analysis/mean_deviation.hpp"
 #include "analysis/scalar_worker.hpp"
 
 namespace dtranspose {
@@ -36,26 +37,21 @@ class normalise_reducer final : public reducer_part {
     auto x = number_in(result.content, "normalised");
     ++events_;
     if (!std::isfinite(x)) return void(++unusable_);
-    sum_.add(x);
-    squares_.add(x * x);
+    values_.add(x);
     if (result.event) curve_.add(result.event->value, x);
   }
 
   value published() const override {
-    auto n = static_cast<double>(events_ - unusable_);
-    auto mean = sum_.value() / n; // NaN of nothing
-    auto variance = (squares_.value() - n * mean * mean) / (n - 1);
-    auto deviation = n > 1 ? std::sqrt(std::max(variance, 0.0)) : std::numeric_limits<double>::quiet_NaN();
     return value_map{{"_attrs", value_map{{"default", "curve"}}},
                      {"curve", curve_.plot("normalised")},
-                     {"mean", mean},
-                     {"deviation", deviation},
+                     {"mean", values_.mean()},
+                     {"deviation", values_.deviation()},
                      {"events", events_},
                      {"unusable", unusable_}};
   }
 
  private:
-  compensated_sum sum_, squares_;
+  mean_deviation values_;
   event_curve curve_;
   std::uint64_t events_ = 0, unusable_ = 0;
 };

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,13 +28,17 @@ class answer {
     nothing,  ///< nothing to fold; the event ends *empty*
     result,   ///< a value to fold
     deferred, ///< held back in the worker's own state until a later result covers it
+    failed,   ///< the event ends *failed*; an exception says the same
   };
 
   static answer nothing() { return answer(kind::nothing); }
   static answer result(value content) { return answer(kind::result, std::move(content)); }
   static answer deferred() { return answer(kind::deferred); }
+  /// `cause`: one line for people.
+  static answer failed(std::string cause) { return answer(kind::failed, std::move(cause)); }
 
   kind what() const { return what_; }
+  /// The result, or the cause of a failure; null otherwise.
   const value& content() const { return content_; }
   value& content() { return content_; }
 
@@ -91,6 +96,12 @@ class worker_part {
   /// Called once when all events of the scan are done. A value other than null is folded; it covers no
   /// event.
   virtual value finish(const parameters&) { return {}; }
+
+  /// In a chain: the streams that the analyses behind this one see of an event, which it has just answered
+  /// like this, in place of its own; nothing: the same.
+  virtual std::optional<std::vector<stream_entry>> passed_on(const event&, const answer&) {
+    return std::nullopt;
+  }
 };
 
 /// A result on its way into the fold.
@@ -103,6 +114,20 @@ struct folded_result {
   const value& content;
   /// Of the parameters with which it was made: those that come with it.
   parameters_version version = {};
+  /// Came of `worker_part::flush`.
+  bool flushed = false;
+};
+
+/// What an analysis has found out that somebody may want to act on while the scan runs.
+struct decision {
+  std::string name;   ///< what it is about, the same each time: `beam_position`
+  value content = {}; ///< whatever it says
+  /// The last event that it is based on.
+  std::optional<event_number> event = {};
+  /// For so long it is of use; 0: until the next one of its name.
+  std::chrono::nanoseconds lasts{0};
+  /// The scan need not go on: it is stopped, where the configuration allows it.
+  bool stop = false;
 };
 
 /// The part of an analysis that folds results, each exactly once and in any order. One per scan, called
@@ -120,6 +145,17 @@ class reducer_part {
   /// still gets what was made with those of before, and what it publishes is kept as `earlier`. Throws
   /// std::exception where nothing can be made of them: results made with them fail then.
   virtual bool change_parameters(const parameters&) { return false; }
+  /// The same, for who must know which version that is: this one is called.
+  virtual bool change_parameters(const parameters& settings, parameters_version) {
+    return change_parameters(settings);
+  }
+
+  using row_taker = std::function<void(event_number, const value&)>;
+  /// Rows of the output file that a flushed result holds, as if each had been the result of that event.
+  virtual void rows_in(const folded_result&, const row_taker&) const {}
+
+  /// What it has decided since the last call. Called after each message of results, each timer and `finish`.
+  virtual std::vector<decision> take_decisions() { return {}; }
 
   /// Called every so often while a scan runs; returns the time until the next call, nothing to be left
   /// alone from now on.
@@ -150,7 +186,7 @@ class analysis {
 };
 
 /// Changes with every change of this header that old plug-ins cannot live with.
-inline constexpr std::uint32_t plugin_contract_version = 2;
+inline constexpr std::uint32_t plugin_contract_version = 3;
 
 /// What a shared object exports.
 struct plugin_entry {

@@ -9,6 +9,7 @@
 #include "model/event_joiner.hpp"
 #include "model/fate_map.hpp"
 #include "plugin.hpp"
+#include "reducer_versions.hpp"
 #include "worker_host.hpp"
 
 namespace dtranspose {
@@ -21,16 +22,15 @@ class reducer_host {
   /// `rows` may be empty.
   reducer_host(std::unique_ptr<reducer_part> part, parameters settings, parameters_version version,
                row_sink rows)
-      : rows_(std::move(rows)) {
-    versions_.push_back({version, std::move(settings), {}, std::move(part), version});
-    too_old_ = {{}, {}, "made with parameters that were never told", versions_.back().part, version};
-  }
+      : parts_(std::move(part), std::move(settings), version), rows_(std::move(rows)) {}
 
-  using part_maker = std::function<std::unique_ptr<reducer_part>(const parameters&)>;
+  using part_maker = reducer_versions::part_maker;
 
   /// Parameters that results may be made with from now on; `make` makes a part where that of before cannot go
   /// on. What the analysis cannot use is told by the results that were made with it.
-  void change_parameters(parameters settings, parameters_version version, const part_maker& make);
+  void change_parameters(parameters settings, parameters_version version, const part_maker& make) {
+    parts_.change_parameters(std::move(settings), version, make);
+  }
 
   /// Folds what was made with parameters of that version and has not been folded, and appends the slots that
   /// ended now. A result is folded whole or not at all; slots of a rejected one that are open stay so.
@@ -40,12 +40,12 @@ class reducer_host {
   /// Ends slots that will get no result; those that ended already stay as they are.
   void close(const unmappable& slots, std::vector<ended_slots>& ended);
 
-  std::optional<std::chrono::nanoseconds> timer() {
-    return versions_.back().part->timer(versions_.back().settings);
-  }
-  void finish();
+  std::optional<std::chrono::nanoseconds> timer() { return parts_.timer(); }
+  void finish() { parts_.finish(); }
+  /// What the analysis has decided since the last call.
+  std::vector<decision> take_decisions() { return parts_.take_decisions(); }
   /// Of the latest part, and under `earlier` that of those before, by the version that they began with.
-  value published() const;
+  value published() const { return parts_.published(); }
 
   bool folds_again = false; ///< an injected bug: what has ended is folded once more
 
@@ -57,23 +57,12 @@ class reducer_host {
  private:
   bool claim(const slot_run& slots, fate how, const std::string& cause);
   void end_open(const slot_run& slots, fate how, const std::string& cause, std::vector<ended_slots>& ended);
-  struct version {
-    parameters_version number;
-    parameters settings;
-    std::string trouble;                ///< why the analysis cannot use them
-    std::shared_ptr<reducer_part> part; ///< shared with the version before where that goes on
-    parameters_version began;           ///< that the part was made with
-  };
-  const version& of(parameters_version number) const;
-  void fold(worker_index worker, const version& made_with, const mapped_batch::result& result,
+  void fold(worker_index worker, parameters_version version, const mapped_batch::result& result,
             std::vector<ended_slots>& ended);
+  /// What is wrong with it; empty: it was folded.
+  std::string folded(folded_result result);
 
-  void forget_oldest();
-
-  std::vector<version> versions_; ///< the last ones, rising
-  /// What parts published that are not kept any more, by the version that they began with.
-  value_map earlier_;
-  version too_old_; ///< stands for versions before those
+  reducer_versions parts_;
   row_sink rows_;
   fate_map ended_;
   std::uint64_t duplicates_ = 0;

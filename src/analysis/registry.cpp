@@ -8,7 +8,9 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include "analysis/analysis_names.hpp"
 #include "analysis/azint.hpp"
+#include "analysis/chain.hpp"
 #include "analysis/cog.hpp"
 #include "analysis/correlate.hpp"
 #include "analysis/histogram.hpp"
@@ -18,6 +20,7 @@
 #include "analysis/pileup.hpp"
 #include "analysis/roi.hpp"
 #include "analysis/sort.hpp"
+#include "analysis/statistics.hpp"
 #include "analysis/sum.hpp"
 #include "analysis/timeint.hpp"
 #include "analysis/xrf.hpp"
@@ -26,8 +29,6 @@
 namespace dtranspose {
 
 namespace {
-
-bool is_path(std::string_view name) { return name.find('/') != name.npos || name.ends_with(".so"); }
 
 std::string last_dl_error() {
   auto text = ::dlerror();
@@ -93,11 +94,13 @@ std::vector<std::shared_ptr<const analysis>> built_in_analyses() {
           make_azint_analysis(),    make_cog_analysis(),       make_pileup_analysis(),
           make_hits_analysis(),     make_xrf_analysis(),       make_normalise_analysis(),
           make_sort_analysis(),     make_histogram_analysis(), make_timeint_analysis(),
-          make_correlate_analysis()};
+          make_correlate_analysis(), make_statistics_analysis()};
 }
 
-std::shared_ptr<const analysis> load_analysis(const std::string& name_or_path) {
-  if (is_path(name_or_path)) return load_plugin(name_or_path);
+namespace {
+
+std::shared_ptr<const analysis> load_one(const std::string& name_or_path) {
+  if (is_plugin_path(name_or_path)) return load_plugin(name_or_path);
   auto known = built_in_analyses();
   for (auto& a : known)
     if (a->name() == name_or_path) return a;
@@ -105,6 +108,16 @@ std::shared_ptr<const analysis> load_analysis(const std::string& name_or_path) {
   throw std::runtime_error(fmt::format("no analysis '{}'; built in: {}; plug-ins are named by their "
                                        "path, e.g. ./mine.so",
                                        name_or_path, names));
+}
+
+} // namespace
+
+std::shared_ptr<const analysis> load_analysis(const std::string& names) {
+  auto entries = split_analyses(names);
+  if (entries.size() == 1) return load_one(names);
+  std::vector<chain_step> steps;
+  for (auto& entry : entries) steps.push_back({analysis_name_of(entry), load_one(entry)});
+  return make_chain(std::move(steps));
 }
 
 parameters complete_parameters(const analysis& what, const std::map<std::string, std::string>& set) {

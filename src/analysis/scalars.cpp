@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/chain.hpp"
 #include "analysis/compensated_sum.hpp"
 #include "analysis/image.hpp"
 #include "protocol/albaem.hpp"
@@ -283,6 +284,18 @@ std::optional<decoded_entry> decode_other(const stream_data& data, stream_memory
                        [header] { return keys_of(*header); }};
 }
 
+/// What a step of a chain found; a number that is none has no form in JSON.
+std::optional<decoded_entry> decode_step_result(const stream_data& data, stream_memory&) {
+  auto message = parse_raw_message(data);
+  if (!message) return std::nullopt;
+  auto numbers = std::make_shared<const value_map>(std::move(message->header));
+  return decoded_entry{[numbers](std::string_view field) -> std::optional<double> {
+                         auto found = numbers->find(field);
+                         return found && found->is_null() ? not_a_number : number_in(found);
+                       },
+                       [numbers] { return keys_of(*numbers); }};
+}
+
 using decoder = std::optional<decoded_entry> (*)(const stream_data&, stream_memory&);
 
 decoder decoder_for(std::string_view type) {
@@ -294,6 +307,7 @@ decoder decoder_for(std::string_view type) {
   if (type == bluesky_type_tag) return decode_bluesky;
   if (type == lecroy_type_tag) return decode_lecroy;
   if (type == xspress3_type_tag) return decode_xspress3;
+  if (type == step_result_type_tag) return decode_step_result;
   return carries_images(type) ? decode_image : decode_other;
 }
 

@@ -118,6 +118,9 @@ void worker_host::take(const joined_event& e, answer a, mapped_batch& out) {
   case answer::kind::deferred:
     append(deferred_, e.number, e.first_slot, e.slots);
     ++deferred_events_;
+    return;
+  case answer::kind::failed:
+    out.failed.push_back({{{e.number, 1, 1}, e.first_slot, e.slots}, *a.content().as_text()});
   }
 }
 

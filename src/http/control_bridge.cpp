@@ -89,6 +89,10 @@ http_answer control_bridge::config() { return ask<value>(short_patience, json_of
 http_answer control_bridge::status() { return ask<value>(short_patience, json_of, status_atom::value); }
 http_answer control_bridge::ledger() { return ask<value>(short_patience, json_of, ledger_atom::value); }
 
+http_answer control_bridge::decisions(std::uint64_t since) {
+  return ask<value>(short_patience, json_of, decisions_atom::value, since);
+}
+
 http_answer control_bridge::stop() {
   return ask<bool>(
       short_patience, [](bool) { return std::string("null"); }, stop_atom::value);

@@ -27,6 +27,7 @@ class control_bridge final : public control_interface {
   http_answer config() override;
   http_answer status() override;
   http_answer ledger() override;
+  http_answer decisions(std::uint64_t since) override;
   http_answer stop() override;
   http_answer streams() override;
   http_answer health() override;

@@ -1,5 +1,6 @@
 #include "http/control_server.hpp"
 
+#include <charconv>
 #include <chrono>
 #include <functional>
 #include <mutex>
@@ -73,6 +74,17 @@ http_answer set_parameter(control_interface& system, const control_request& requ
   return lenient ? system.set_parameter(request.name, request.body, *lenient) : refusal;
 }
 
+http_answer decisions(control_interface& system, const control_request& request) {
+  std::uint64_t since = 0;
+  if (request.http.has_param("since")) {
+    auto written = request.http.get_param_value("since");
+    auto [end, error] = std::from_chars(written.data(), written.data() + written.size(), since);
+    if (error != std::errc() || end != written.data() + written.size())
+      return {422, error_body("since: \"" + written + "\" is no number of a decision")};
+  }
+  return system.decisions(since);
+}
+
 http_answer post_mapping(control_interface& system, const control_request& request) {
   return set_sequence(system, request, R"({"parts":{"main":)" + request.body + R"(},"sequence":["main"]})");
 }
@@ -84,6 +96,7 @@ constexpr route routes[] = {
     {"GET", "/api/v1/config", view, [](auto& system, auto&) { return system.config(); }},
     {"GET", "/api/v1/status", view, [](auto& system, auto&) { return system.status(); }},
     {"GET", "/api/v1/ledger", view, [](auto& system, auto&) { return system.ledger(); }},
+    {"GET", "/api/v1/decisions", view, decisions},
     {"GET", "/api/v1/sequence", view, [](auto& system, auto&) { return system.sequence(); }},
     {"POST", "/api/v1/sequence", control,
      [](auto& system, auto& request) { return set_sequence(system, request, request.body); }},

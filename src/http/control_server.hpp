@@ -46,6 +46,8 @@ class control_interface {
   virtual http_answer config() = 0;
   virtual http_answer status() = 0;
   virtual http_answer ledger() = 0;
+  /// What the analysis has decided, from that number on.
+  virtual http_answer decisions(std::uint64_t since) = 0;
   virtual http_answer stop() = 0;
   /// Its streams alone.
   virtual http_answer streams() = 0;

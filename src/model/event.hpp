@@ -1,6 +1,7 @@
 /// Events as analysis code sees them. No dependencies: part of the plug-in contract.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -37,6 +38,8 @@ class event {
   std::span<const stream_entry> streams() const { return entries_; }
 
   std::string_view name_of(const stream_entry& entry) const { return (*names_)[entry.stream.value]; }
+  /// Of all streams of the scan, by index.
+  const stream_names& names() const { return *names_; }
 
   /// The data of the stream of that name, or null where this event has none of it.
   const stream_data* find(std::string_view name) const {
@@ -45,11 +48,13 @@ class event {
     return nullptr;
   }
 
-  /// Streams that the trigger map sends here and whose data is missing: only where the configuration has
-  /// incomplete events delivered.
+  /// A bit for each stream, by index, that the trigger map sends here and whose data is missing.
+  std::uint64_t missing_streams() const { return missing_; }
+
+  /// Their names: only where the configuration has incomplete events delivered.
   std::vector<std::string_view> missing() const {
     std::vector<std::string_view> list;
-    for (std::size_t s = 0; s < names_->size(); ++s)
+    for (std::size_t s = 0; s < std::min(names_->size(), max_streams); ++s)
       if (missing_ >> s & 1) list.push_back((*names_)[s]);
     return list;
   }

@@ -15,6 +15,7 @@
 
 #include <toml++/toml.h>
 
+#include "analysis/analysis_names.hpp"
 #include "beamline/scene.hpp"
 #include "protocol/protocol.hpp"
 
@@ -141,6 +142,12 @@ std::string address_of_a_source(string_view text) {
   return {};
 }
 
+std::string address_of_a_publisher(string_view text) {
+  auto separator = text.find("://");
+  bool is_one = text.starts_with("tcp://") || text.starts_with("ipc://");
+  return is_one && separator + 3 < text.size() ? "" : "an address such as \"tcp://127.0.0.1:5002\"";
+}
+
 std::string known_protocol(string_view text) {
   auto known = protocol_names();
   bool is_known = std::ranges::find(known, text) != known.end();
@@ -148,7 +155,8 @@ std::string known_protocol(string_view text) {
 }
 
 std::string analysis_entry(string_view text) {
-  return text.empty() ? "the name of an analysis or the path of a plug-in" : "";
+  bool is_one = !text.empty() && text.find(',') == text.npos;
+  return is_one ? "" : "the name of one analysis or the path of a plug-in";
 }
 
 // --- reading a table ----------------------------------------------------------------------------
@@ -388,10 +396,6 @@ string_view scheme_of(string_view protocol) {
   return info->usual == transport::http ? "http://" : "";
 }
 
-bool is_plugin_path(string_view entry) {
-  return entry.find('/') != string_view::npos || entry.ends_with(".so");
-}
-
 /// The written form that `parameters` reads; nothing for what is no single value.
 std::optional<std::string> written_form(const toml::node& node) {
   if (auto text = node.value_exact<std::string>()) return text;
@@ -431,6 +435,7 @@ class configuration_reader {
     file.table("worker", [this](section& in) { read_worker(in); });
     file.table("analysis", [this](section& in) { read_analysis(in); });
     file.table("reducer", [this](section& in) { read_reducer(in); });
+    file.table("feedback", [this](section& in) { read_feedback(in); });
     file.table("output", [this](section& in) { read_output(in); });
     file.table("recording", [this](section& in) { read_recording(in); });
     file.table("beamline", [this](section& in) { read_beamline(in); });
@@ -575,9 +580,7 @@ class configuration_reader {
       if (std::string part; in.text(key, part), !part.empty())
         in.complain(key, "Python analyses are not supported yet");
     in.texts("use", analysis.use, analysis_entry);
-    if (analysis.use.size() > 1)
-      in.complain("use", "chains of several analyses are not supported yet; name one");
-    else if (analysis.use.empty())
+    if (analysis.use.empty())
       in.complain("use", "must name one analysis; \"none\" is the one that does nothing");
 
     std::set<std::string> used;
@@ -624,6 +627,11 @@ class configuration_reader {
         if (!has_stream(stream)) paths.complain(stream, "is no configured stream; " + stream_hint(stream));
       }
     });
+  }
+
+  void read_feedback(section& in) {
+    in.text("publish", result_.feedback.publish, address_of_a_publisher);
+    in.flag("stop", result_.feedback.stop);
   }
 
   void read_recording(section& in) {
@@ -810,10 +818,31 @@ configuration read_configuration(const std::filesystem::path& file) {
   return parse_configuration(text.str(), file.string());
 }
 
-std::string analysis_name_of(std::string_view entry) {
-  if (!is_plugin_path(entry)) return std::string(entry);
-  auto stem = std::filesystem::path(entry).stem().string();
-  return stem.starts_with("lib") ? stem.substr(3) : stem;
+std::map<std::string, std::string> parameters_in_use(const analysis_settings& analysis) {
+  std::map<std::string, std::string> all;
+  for (auto& entry : analysis.use) {
+    auto name = analysis_name_of(entry);
+    auto prefix = analysis.use.size() > 1 ? name + "." : std::string();
+    if (auto own = analysis.parameters.find(name); own != analysis.parameters.end())
+      for (auto& [key, written] : own->second) all[prefix + key] = written;
+  }
+  return all;
+}
+
+void set_parameter_in_use(analysis_settings& analysis, const std::string& name, const std::string& written) {
+  if (analysis.use.size() == 1) {
+    analysis.parameters[analysis_name_of(analysis.use.front())][name] = written;
+    return;
+  }
+  auto dot = name.find('.');
+  for (auto& entry : analysis.use)
+    if (auto step = analysis_name_of(entry); dot != std::string::npos && step == name.substr(0, dot)) {
+      analysis.parameters[step][name.substr(dot + 1)] = written;
+      return;
+    }
+  throw std::runtime_error("parameter '" + name +
+                           "': of several analyses it is ANALYSIS.PARAMETER, such as " +
+                           analysis_name_of(analysis.use.front()) + "." + name);
 }
 
 } // namespace dtranspose

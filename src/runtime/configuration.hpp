@@ -145,7 +145,7 @@ struct worker_settings {
 
 /// `[analysis]`: what is done with the events.
 struct analysis_settings {
-  /// Names of analyses or paths of plug-ins; exactly one for now. Default: none.
+  /// Names of analyses or paths of plug-ins, one behind the other. Default: none.
   std::vector<std::string> use = {"none"};
   /// Per analysis the values of its parameters in their written form, by name. Default: empty.
   std::map<std::string, std::map<std::string, std::string>> parameters;
@@ -161,6 +161,14 @@ struct reducer_settings {
   std::chrono::nanoseconds fsync = std::chrono::milliseconds(100);
   /// Snapshots of the published tree, in Hz. Default: 10.
   double snapshots_per_second = 10;
+};
+
+/// `[feedback]`: what comes of decisions of the analysis.
+struct feedback_settings {
+  /// ZeroMQ URL where a PUB socket tells them. Default: empty, none.
+  std::string publish;
+  /// Does a decision that the scan need not go on stop it? Default: false.
+  bool stop = false;
 };
 
 /// `[output]`: the file of results.
@@ -233,6 +241,7 @@ struct configuration {
   worker_settings worker;
   analysis_settings analysis;
   reducer_settings reducer;
+  feedback_settings feedback;
   output_settings output;
   recording_settings recording;
   std::shared_ptr<const dtranspose::scene> scene; ///< of `[beamline]`; null without
@@ -252,8 +261,10 @@ configuration read_configuration(const std::filesystem::path& file);
 /// The same of text; `name` is what messages call the file, and where its folder is taken from.
 configuration parse_configuration(std::string_view text, std::string name);
 
-/// The analysis that an entry of `analysis.use` names: itself, or for a path the file's stem
-/// without a leading `lib`.
-std::string analysis_name_of(std::string_view entry);
+/// Parameters of the analyses in use, as written; of several their names are `ANALYSIS.PARAMETER`.
+std::map<std::string, std::string> parameters_in_use(const analysis_settings& analysis);
+
+/// Sets one, by that name. Throws std::runtime_error where no analysis in use is meant.
+void set_parameter_in_use(analysis_settings& analysis, const std::string& name, const std::string& written);
 
 } // namespace dtranspose

@@ -23,9 +23,11 @@
 #include "actors/messages.hpp"
 #include "actors/reducer.hpp"
 #include "actors/worker.hpp"
+#include "analysis/analysis_names.hpp"
 #include "cluster/bulk_carrier.hpp"
 #include "cluster/tls_tunnel.hpp"
 #include "model/error.hpp"
+#include "output/decision_publisher.hpp"
 #include "output/file_journals.hpp"
 #include "recording/wire_recording.hpp"
 #include "runtime/last_words.hpp"
@@ -130,22 +132,28 @@ struct node::state {
 
   void build_controller() {
     auto& analysis = options.settings.analysis;
-    auto& use = analysis.use.front();
-    auto parameters = analysis.parameters.find(analysis_name_of(use));
     controller = spawn_controller(
         system, {.life = life,
                  .around = options.around,
                  .version = std::string(version()),
-                 .analysis = use,
-                 .parameters = parameters == analysis.parameters.end() ? std::map<std::string, std::string>()
-                                                                       : parameters->second,
+                 .analysis = joined_analyses(analysis.use),
+                 .parameters = parameters_in_use(analysis),
                  .arm_timeout = options.settings.scan.arm_timeout,
                  .stop_timeout = options.settings.scan.stop_timeout,
                  .return_timeout = options.settings.cluster.return_timeout,
                  .rejoin_timeout = options.settings.cluster.timeout + std::chrono::seconds(2),
                  .max_attempts = options.settings.scan.max_attempts,
+                 .publish = publisher_of_decisions(),
+                 .stops_when_decided = options.settings.feedback.stop,
                  .recording_prefix = recording_prefix(),
                  .journals = journals_in(options.settings.controller.journal)});
+  }
+
+  std::function<void(const std::string&, const std::string&)> publisher_of_decisions() const {
+    auto& url = options.settings.feedback.publish;
+    if (url.empty()) return {};
+    auto publisher = std::make_shared<decision_publisher>(url);
+    return [publisher](auto& name, auto& json) { publisher->publish(name, json); };
   }
 
   std::string recording_prefix() const {

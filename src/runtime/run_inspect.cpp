@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "analysis/analysis_names.hpp"
 #include "analysis/registry.hpp"
 #include "recording/mapped_file.hpp"
 #include "runtime/capture_choice.hpp"
@@ -33,9 +34,8 @@ int run_inspect(const inspect_command& command) {
 
 int run_check(const std::string& file, bool json) {
   auto settings = read_configuration(file);
-  auto code = load_analysis(settings.analysis.use.front());
-  auto parameters = complete_parameters(
-      *code, settings.analysis.parameters[analysis_name_of(settings.analysis.use.front())]);
+  auto code = load_analysis(joined_analyses(settings.analysis.use));
+  auto parameters = complete_parameters(*code, parameters_in_use(settings.analysis));
   code->describe_results(parameters);
   // Some can be described without the parameters that they cannot do without.
   code->make_worker(parameters);

@@ -127,8 +127,9 @@ configuration settings_of(const replay_command& c, const recordings& all, const 
   settings.recording.directory = c.record;
   apply(c.choice, settings);
   if (c.params_file.empty()) return settings;
-  auto& parameters = settings.analysis.parameters[analysis_name_of(settings.analysis.use.front())];
-  parameters.merge(read_parameter_file(c.params_file));
+  auto given = parameters_in_use(settings.analysis);
+  for (auto& [name, written] : read_parameter_file(c.params_file))
+    if (!given.contains(name)) set_parameter_in_use(settings.analysis, name, written);
   return settings;
 }
 

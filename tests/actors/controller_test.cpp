@@ -39,19 +39,24 @@ class controller : public testing::Test {
 
   /// So many that a death without a word makes nobody a suspect.
   std::uint32_t max_attempts = 1000;
+  bool stops_when_decided = false;
+  std::vector<std::pair<std::string, std::string>> published; ///< decisions, by name
 
   void build() {
-    actor = w.own(spawn_controller(w.system(), {.life = incarnation(life),
-                                                .around = w.around(),
-                                                .version = "1.2.3",
-                                                .analysis = "roi",
-                                                .parameters = {{"rows", "1:2"}},
-                                                .arm_timeout = 10s,
-                                                .stop_timeout = 5s,
-                                                .return_timeout = 30s,
-                                                .rejoin_timeout = 30s,
-                                                .max_attempts = max_attempts,
-                                                .journals = journals}));
+    actor = w.own(spawn_controller(
+        w.system(), {.life = incarnation(life),
+                     .around = w.around(),
+                     .version = "1.2.3",
+                     .analysis = "roi",
+                     .parameters = {{"rows", "1:2"}},
+                     .arm_timeout = 10s,
+                     .stop_timeout = 5s,
+                     .return_timeout = 30s,
+                     .rejoin_timeout = 30s,
+                     .max_attempts = max_attempts,
+                     .publish = [this](auto& name, auto& json) { published.emplace_back(name, json); },
+                     .stops_when_decided = stops_when_decided,
+                     .journals = journals}));
     w.run();
   }
 
@@ -272,6 +277,50 @@ class controller : public testing::Test {
 
 // -- refusals
 // -------------------------------------------------------------------------------------------
+
+/// As a reducer tells it.
+decided decision_of(const message_head& head, std::uint64_t number, const std::string& name, bool stop) {
+  return {head,
+          {value_map{{"number", number},
+                     {"name", name},
+                     {"value", 0.5},
+                     {"event", number},
+                     {"made", 1.0},
+                     {"valid_until", value()},
+                     {"stop", stop}}}};
+}
+
+TEST_F(controller, keeps_and_publishes_what_the_analysis_decides_once) {
+  auto head = begin(simple_map(9));
+  for (int turn = 0; turn < 2; ++turn) {
+    user.send(actor, decision_of(head, 0, "beam", false));
+    user.send(actor, decision_of(head, 1, "enough", true));
+  }
+  auto late = head;
+  late.scan = make_scan_id(8, 8);
+  user.send(actor, decision_of(late, 2, "of another scan", false));
+  auto since = [this](std::uint64_t n) { return user.ask<value>(actor, decisions_atom::value, n).get(); };
+  EXPECT_EQ(*since(0).find("scan")->as_text(), to_string(head.scan));
+  EXPECT_EQ(since(0).find("decisions")->as_list()->size(), 2u);
+  EXPECT_EQ(since(1).find("decisions")->as_list()->size(), 1u);
+  EXPECT_EQ(since(0).find("next")->as_number(), 2);
+  ASSERT_THAT(published, SizeIs(2));
+  EXPECT_EQ(published[0].first, "beam");
+  EXPECT_THAT(published[0].second, AllOf(HasSubstr("\"number\":0"), HasSubstr(to_string(head.scan))));
+  EXPECT_EQ(ledger().find("decisions")->as_list()->size(), 2u);
+  EXPECT_EQ(state().state, "running"); // nobody said that decisions stop scans
+}
+
+TEST_F(controller, a_decision_may_stop_the_scan) {
+  stops_when_decided = true;
+  build();
+  auto head = begin(simple_map(9));
+  user.send(actor, decision_of(head, 0, "beam", false));
+  EXPECT_TRUE(a.all<halt>().empty());
+  user.send(actor, decision_of(head, 1, "enough", true));
+  EXPECT_THAT(a.all<halt>(), SizeIs(1));
+  EXPECT_THAT(state().trouble, HasSubstr("the analysis has decided: enough"));
+}
 
 TEST_F(controller, parameters_reach_those_who_work_with_them) {
   auto set = [&](const char* name, const char* written) {

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "actors/fixture.hpp"
+#include "model/value_json.hpp"
 #include "output/hdf5.hpp"
 #include "output/snapshots.hpp"
 #include "temporary_directory.hpp"
@@ -447,6 +448,37 @@ TEST_F(reducer, the_file_is_the_same_after_a_restart) {
   auto rows = column(m.output, "/entry/result/mean");
   for (std::size_t e = 0; e < 8; ++e) EXPECT_EQ(rows[e], static_cast<double>(e));
   EXPECT_TRUE(std::isnan(rows[8]));
+}
+
+TEST_F(reducer, tells_what_the_analysis_decides_and_again_to_who_may_not_have_heard) {
+  keep_journal();
+  build();
+  auto m = order("statistics");
+  m.parameters = {{"signal", "det:sum"}, {"precision", "0.5"}, {"least", "2"}};
+  controller.ask<armed>(actor, m).get();
+  auto reading_of = [](std::uint64_t event) {
+    mapped_batch b;
+    b.mapped.push_back({slots(event), {}, value(value_map{{"signal", 5.0}})});
+    return b;
+  };
+  fold(first, 0, reading_of(0));
+  EXPECT_THAT(controller.all<decided>(), IsEmpty());
+  fold(first, 0, reading_of(1));
+  fold(first, 0, reading_of(2));
+  auto told = [this] {
+    std::vector<std::string> list;
+    for (auto& message : controller.all<decided>())
+      for (auto& d : message.decisions)
+        list.push_back(*d.find("name")->as_text() + " at " + to_json(*d.find("event")) + " number " +
+                       to_json(*d.find("number")));
+    return list;
+  };
+  EXPECT_THAT(told(), ElementsAre("good_enough at 1 number 0"));
+  restart(m);
+  EXPECT_THAT(told(), ElementsAre("good_enough at 1 number 0"));
+  m.resume = true;
+  controller.ask<armed>(actor, m).get();
+  EXPECT_THAT(told(), ElementsAre("good_enough at 1 number 0"));
 }
 
 TEST_F(reducer, results_wait_for_the_parameters_they_were_made_with) {

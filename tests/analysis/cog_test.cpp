@@ -158,6 +158,20 @@ TEST(cog, offset_alarm_and_drift) {
   EXPECT_NEAR(numbers(*tree.find("drift"), "column")[7], 40 - 1.35, 1e-9);
 }
 
+TEST(cog, decides_when_the_spot_leaves_its_target_and_when_it_is_back) {
+  auto scan = cog({{"target_row", "1"}, {"target_column", "1"}, {"limit", "0.5"}});
+  std::vector<std::string> told;
+  const std::vector<std::uint8_t> there{0, 0, 0, 0, 9, 0, 0, 0, 0}, away{0, 0, 9, 0, 0, 0, 0, 0, 0};
+  std::uint64_t n = 0;
+  for (auto& pixels : {there, away, away, there, there}) {
+    scan.see(test::image({3, 3}, pixels), n++);
+    for (auto& d : scan.decisions())
+      told.push_back(d.name + " " + (*d.content.find("beyond_limit")->as_bool() ? "lost" : "back") + " at " +
+                     std::to_string(d.event->value));
+  }
+  EXPECT_THAT(told, testing::ElementsAre("beam_position lost at 1", "beam_position back at 3"));
+}
+
 TEST(cog, images_of_another_shape_fail_alone) {
   auto scan = cog();
   EXPECT_EQ(scan.failure(test::image({3, 3}, std::vector<float>(9, 1))), "");

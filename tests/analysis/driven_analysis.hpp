@@ -35,6 +35,7 @@ class driven_analysis {
     return true;
   }
   void finish() { reducer_->finish(settings_); }
+  std::vector<decision> decisions() { return reducer_->take_decisions(); }
   value tree() const { return reducer_->published(); }
 
   /// What stands there in the tree, the keys divided by slashes.

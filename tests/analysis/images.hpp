@@ -112,6 +112,7 @@ class scan_of {
   value flush() { return worker_->flush(); }
   value last() { return worker_->finish(parameters_); }
   void finish() { reducer_->finish(parameters_); }
+  std::vector<decision> decisions() { return reducer_->take_decisions(); }
   value published() const { return reducer_->published(); }
 
  private:

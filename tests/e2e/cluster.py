@@ -144,7 +144,8 @@ class Cluster:
         """Writes the configuration; a second call replaces it and keeps the ports.
 
         `scan`, `stream`, `cluster`, `worker` and `http` hold keys for those sections, `simulate` whole
-        entries, `of_stream` keys of single streams by name, `sections` further sections by name."""
+        entries, `of_stream` keys of single streams by name, `sections` further sections by name. Of several
+        analyses `parameters` are by analysis."""
         controller = self.hosts["controller"]
         for name in streams:
             self.stream_ports.setdefault(name, free_port())
@@ -158,8 +159,11 @@ class Cluster:
                                               **(of_stream or {}).get(name, {})})
         text += toml_table("[scan]", {"stop_timeout": "1s", **(scan or {})})
         text += toml_table("[worker]", {"count": workers, **(worker or {})})
-        text += toml_table("[analysis]", {"use": [str(analysis)]})
-        if parameters:
+        several = isinstance(analysis, (list, tuple))
+        text += toml_table("[analysis]", {"use": [str(a) for a in analysis] if several else [str(analysis)]})
+        for name, own in (parameters or {}).items() if several else ():
+            text += toml_table(f"[analysis.{name}]", own)
+        if parameters and not several:
             name = Path(str(analysis)).stem.removeprefix("lib")
             text += toml_table(f"[analysis.{name}]", parameters)
         if output:

@@ -47,6 +47,7 @@ class fake_system : public control_interface {
   }
   http_answer status() override { throw std::runtime_error("no \"status\""); }
   http_answer ledger() override { return {404, error_body("no scan")}; }
+  http_answer decisions(std::uint64_t since) override { return {200, std::to_string(since)}; }
   http_answer stop() override { return {200, "null"}; }
   http_answer streams() override { return {200, "{}"}; }
   http_answer health() override { return {503, R"({"ready":false})"}; }
@@ -113,6 +114,9 @@ TEST(error_body, is_json) {
 TEST_F(control_server_test, tells_how_it_is) {
   expect_answer(client.Get("/api/v1/streams"), 200, "{}");
   expect_answer(client.Get("/api/v1/health"), 503, R"({"ready":false})");
+  expect_answer(client.Get("/api/v1/decisions"), 200, "0");
+  expect_answer(client.Get("/api/v1/decisions?since=7"), 200, "7");
+  EXPECT_EQ(client.Get("/api/v1/decisions?since=-7")->status, 422);
   expect_answer(client.Get("/api/v1/logs"), 200, R"(["INFO"])");
   expect_answer(client.Get("/api/v1/logs?level=debug"), 200, R"(["debug"])");
   auto metrics = client.Get("/metrics");

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "analysis/analysis_names.hpp"
 #include "beamline/scene.hpp"
 #include "protocol/protocol.hpp"
 
@@ -294,6 +295,20 @@ TEST(configuration, plugins_are_named_by_their_file) {
   EXPECT_EQ(analysis_name_of("spots.so"), "spots");
 }
 
+TEST(configuration, parameters_of_several_analyses_have_their_name_in_front) {
+  auto x = parse_configuration("[analysis]\nuse = ['roi', './libspots.so']\nroi = { rows = '1:2' }\n"
+                               "spots = { n = 1 }\ncog = { limit = 3 }\n",
+                               "x.toml");
+  set_parameter_in_use(x.analysis, "spots.m", "7");
+  EXPECT_THAT(parameters_in_use(x.analysis),
+              ElementsAre(Pair("roi.rows", "1:2"), Pair("spots.m", "7"), Pair("spots.n", "1")));
+  EXPECT_THROW(set_parameter_in_use(x.analysis, "rows", "1:2"), std::runtime_error);
+  EXPECT_THROW(set_parameter_in_use(x.analysis, "cog.limit", "4"), std::runtime_error);
+  x.analysis.use = {"roi"};
+  set_parameter_in_use(x.analysis, "columns", "3:4");
+  EXPECT_THAT(parameters_in_use(x.analysis), ElementsAre(Pair("columns", "3:4"), Pair("rows", "1:2")));
+}
+
 TEST(configuration, paths_are_relative_to_the_file_where_they_exist_there) {
   temporary_folder folder;
   folder.write("dump.cbors", "x");
@@ -390,8 +405,11 @@ TEST(configuration, one_finding_each) {
       {"[output]\noverwrite = 1", "x.toml:2: [output] overwrite: 1 is not true or false"},
       {"[output.raw_path]\nx = '/a'",
        "x.toml:2: [output.raw_path] x: is no configured stream; there is none"},
-      {"[analysis]\nuse = ['a', 'b']",
-       "x.toml:2: [analysis] use: chains of several analyses are not supported yet"},
+      {"[analysis]\nuse = ['a,b']",
+       "x.toml:2: [analysis] use: \"a,b\" is not the name of one analysis or the path of a plug-in"},
+      {"[feedback]\npublish = 'http://a'",
+       "x.toml:2: [feedback] publish: \"http://a\" is not an address such as \"tcp://127.0.0.1:5002\""},
+      {"[feedback]\nstop = 1", "x.toml:2: [feedback] stop: 1 is not true or false"},
       {"[analysis]\nuse = []", "x.toml:2: [analysis] use: must name one analysis"},
       {"[analysis]\nworker = 'python:a:B'",
        "x.toml:2: [analysis] worker: Python analyses are not supported yet"},

@@ -1,0 +1,21 @@
+/// How analyses are named in configurations, on the command line and between processes.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dtranspose {
+
+/// Anything with a `/` in it, or ending in `.so`: a shared object, not a built-in analysis.
+bool is_plugin_path(std::string_view entry);
+
+/// What parameters and results of an entry are called by: itself, or for a path the file's stem without a
+/// leading `lib`.
+std::string analysis_name_of(std::string_view entry);
+
+/// `A,B`: several analyses, one behind the other.
+std::vector<std::string> split_analyses(std::string_view text);
+std::string joined_analyses(const std::vector<std::string>& entries);
+
+} // namespace dtranspose
