@@ -73,6 +73,23 @@ def test_a_scan_is_stopped_with_the_keyboard_alone(running, look):
     expect(page.get_by_test_id("state")).to_have_text("stopped")
 
 
+def test_what_the_analysis_decides_is_shown(system, look):
+    cluster = system(["roi", "statistics"], {"roi": {"stream": "pilatus"},
+                                             "statistics": {"signal": "roi:mean", "precision": 0.5}})
+    page = look().open(cluster.controller_url)
+    cluster.simulate()
+    decisions = page.get_by_role("region", name="Decisions")
+    row = decisions.get_by_role("row", name="statistics.good enough")
+    expect(row).to_contain_text("standard error")
+    told = cluster.get("decisions")["decisions"]
+    assert len(told) == 1
+    expect(row.get_by_role("cell").nth(1)).to_have_text(str(told[0]["event"]))
+    expect(row).to_contain_text(f"events {told[0]['value']['events']}")
+    page.goto(f"{cluster.controller_url}/#/ledger")
+    expect(page.get_by_role("region", name="Decisions").get_by_role("row")).to_have_count(2)
+    cluster.stop()
+
+
 def test_the_ledger_is_shown(running, look):
     running.stop()
     running.wait_for_end()

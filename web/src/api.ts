@@ -153,7 +153,18 @@ export interface Trouble {
   cause: string;
 }
 
+export interface Decision {
+  number: number;
+  name: string;
+  value: unknown;
+  event: number | null;
+  made: number; // seconds since 1970
+  valid_until: number | null;
+  stop: boolean;
+}
+
 export interface Ledger {
+  decisions?: Decision[];
   scan: string | null;
   state: string;
   events: number;

@@ -1,6 +1,7 @@
 // What became of every event and every stream.
 import { useState } from 'preact/hooks';
 import { askJson, control, type Ledger, type StreamStatus } from './api.ts';
+import { Decisions } from './decisions.tsx';
 import { bytes, short, times, whole } from './format.ts';
 import { usePoll } from './hooks.ts';
 import { FateBar } from './overview.tsx';
@@ -93,6 +94,7 @@ export function LedgerView({ interval }: { interval: number }) {
         <p class="dim small">{whole(ledger.ended)} have ended, {whole(ledger.events - ledger.ended)} are open.</p>
       </section>
       <section class="card" aria-label="What went wrong"><h2>What went wrong</h2><Troubles ledger={ledger} /></section>
+      <Decisions decisions={ledger.decisions ?? []} most={1000} />
       {ledger.complaints && ledger.complaints.length > 0 && (
         <section class="card" aria-label="Complaints"><h2>Complaints</h2>
           <ul>{ledger.complaints.map((c) => <li>{typeof c === 'string' ? c : JSON.stringify(c)}</li>)}</ul></section>

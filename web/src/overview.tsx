@@ -1,5 +1,6 @@
 // How far the scan is, and how everybody is.
-import { askJson, control, type Config, type Progress, type Status } from './api.ts';
+import { askJson, control, type Config, type Decision, type Progress, type Status } from './api.ts';
+import { Decisions } from './decisions.tsx';
 import { clock, duration, percent, rate, whole } from './format.ts';
 import { usePoll } from './hooks.ts';
 import { fates, Missing } from './parts.tsx';
@@ -63,6 +64,7 @@ function ScanCard({ progress: p, pace }: { progress: Progress; pace: number | nu
 }
 
 export function Overview({ progress, config, pace, interval }: Props) {
+  const decided = usePoll<{ decisions: Decision[] }>((signal) => askJson(control('decisions'), { signal }), Math.max(1, interval));
   const status = usePoll<Status>((signal) => askJson(control('status'), { signal }), Math.max(0.2, interval));
   return (
     <>
@@ -70,6 +72,7 @@ export function Overview({ progress, config, pace, interval }: Props) {
         ? <ScanCard progress={progress} pace={pace} />
         : progress && <section class="card"><p class="empty">No scan yet. <a href="#/start">Start one</a>, or have a control system
           post a map to <code>api/v1/sequence</code>.</p></section>}
+      <Decisions decisions={decided.data?.decisions ?? []} most={5} />
       {status.error && <Missing route="api/v1/status" what="How everybody is cannot be shown:" error={status.error} />}
       {status.data && config && <Pipeline status={status.data} config={config} active={!!progress && !progress.finished && progress.state !== 'idle'} />}
     </>
