@@ -116,7 +116,7 @@ struct reducer_state {
       }
       if (options.snapshots) live.emplace(described, m.events);
       if (!options.output.empty()) open_file(m, std::move(described), !fresh);
-      host.emplace(analysis->make_reducer(settings), settings, m.version, row_sink());
+      host.emplace(analysis->make_reducer_for(facts_of(m), settings), settings, m.version, row_sink());
       host->folds_again = options.folds_again;
       code = std::move(analysis);
     } catch (const std::exception& e) {
@@ -138,6 +138,14 @@ struct reducer_state {
     told.clear();
     decisions = 0;
     return {};
+  }
+
+  static scan_facts facts_of(const arm& m) {
+    return {.id = to_string(m.head.scan),
+            .streams = m.streams,
+            .events = m.events,
+            .version = m.version,
+            .generation = m.head.gen.value};
   }
 
   /// The controller was away, or this process was.
@@ -479,8 +487,9 @@ struct reducer_state {
     setup.parameters = m.parameters;
     setup.version = m.version;
     try {
-      host->change_parameters(complete_parameters(*code, m.parameters), m.version,
-                              [this](const parameters& p) { return code->make_reducer(p); });
+      host->change_parameters(
+          complete_parameters(*code, m.parameters), m.version,
+          [this](const parameters& p) { return code->make_reducer_for(facts_of(setup), p); });
     } catch (const std::exception& e) {
       // The controller asks the analysis before it sends them.
       spdlog::error("reducer: goes on with the parameters of before: {}", e.what());

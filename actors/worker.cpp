@@ -80,7 +80,8 @@ struct worker_state {
       auto analysis = load_analysis(m.analysis);
       auto settings = complete_parameters(*analysis, m.parameters);
       host.reset();
-      host.emplace(analysis->make_worker(settings), settings, m.streams);
+      blocking_section others_go_on;
+      host.emplace(analysis->make_worker_for(facts_of(m, m.version), settings), settings, m.streams);
       code = std::move(analysis);
       host->limit(options.event_timeout, options.around.steady);
       if (options.watched) options.watched(host->watch(), m.head, m.worker);
@@ -96,6 +97,16 @@ struct worker_state {
     change_trouble.clear();
     tick_granted = false;
     return armed{options.life, 0};
+  }
+
+  scan_facts facts_of(const arm& m, parameters_version version) const {
+    return {.id = to_string(m.head.scan),
+            .streams = m.streams,
+            .events = m.events,
+            .worker = options.name,
+            .tags = options.tags,
+            .version = version,
+            .generation = m.head.gen.value};
   }
 
   void end(const disarm& m) {
@@ -192,7 +203,7 @@ struct worker_state {
     std::string lost;
     run([&] {
       try {
-        auto make = [this](const parameters& p) { return code->make_worker(p); };
+        auto make = [&](const parameters& p) { return code->make_worker_for(facts_of(setup, version), p); };
         lost = host->change_parameters(complete_parameters(*code, written), make, out);
       } catch (const std::exception& e) {
         change_trouble = e.what();

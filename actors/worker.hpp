@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "model/ids.hpp"
 #include "model/surroundings.hpp"
@@ -19,6 +20,7 @@ struct message_head;
 
 struct worker_options {
   std::string name;
+  std::vector<std::string> tags;
   incarnation life;
   surroundings around;
   std::chrono::nanoseconds event_timeout{}; ///< see worker_host::limit; 0: none

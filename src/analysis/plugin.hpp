@@ -64,6 +64,17 @@ struct result_description {
   std::vector<std::string> axes = {}; ///< names, one per dimension of `shape`; empty: none
 };
 
+/// What is known of a scan when the parts of an analysis are made for it.
+struct scan_facts {
+  std::string id;                  ///< of the scan; empty where a part is made for no scan, to try it
+  stream_names streams;            ///< by `stream_index`
+  std::uint64_t events = 0;        ///< of the whole scan
+  std::string worker;              ///< name of the worker; empty for a reducer
+  std::vector<std::string> tags;   ///< of the worker
+  parameters_version version = {}; ///< of the parameters that the part is made with
+  std::uint32_t generation = 1;    ///< counts how often the analysis of the scan was replaced
+};
+
 /// The part of an analysis that maps events. Each worker has its own and calls it from one thread.
 class worker_part {
  public:
@@ -83,6 +94,13 @@ class worker_part {
   }
 
   virtual answer process_event(const event& e, const parameters& settings, bool tick) = 0;
+
+  /// Does it see to it by itself that no event takes longer than it may? Nobody else watches it then.
+  virtual bool watches_itself() const { return false; }
+
+  /// Is it time to ask for the result that covers what is deferred? Asked after each call; for parts that
+  /// hold something scarce until then.
+  virtual bool wants_flush() const { return false; }
 
   /// A result that covers every event deferred so far: called from time to time, before a parameter
   /// changes and at the end. Null covers them too, as *empty*.
@@ -182,6 +200,15 @@ class analysis {
   virtual std::unique_ptr<worker_part> make_worker(const parameters&) const = 0;
   virtual std::unique_ptr<reducer_part> make_reducer(const parameters&) const {
     return std::make_unique<reducer_part>();
+  }
+
+  /// The same for analyses that want to know more of the scan: these are called for one.
+  virtual std::unique_ptr<worker_part> make_worker_for(const scan_facts&, const parameters& settings) const {
+    return make_worker(settings);
+  }
+  virtual std::unique_ptr<reducer_part> make_reducer_for(const scan_facts&,
+                                                         const parameters& settings) const {
+    return make_reducer(settings);
   }
 };
 

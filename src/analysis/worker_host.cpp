@@ -71,10 +71,12 @@ void worker_host::map(const joined_batch& batch, std::size_t done, std::size_t e
     auto answered = call(std::span(views_).subspan(done, wanted), std::exchange(tick, false), cause);
     for (std::size_t i = 0; i < answered; ++i) take(batch.events[done + i], std::move(answers_[i]), out);
     done += answered;
-    if (answered == wanted) continue;
-    // The first event without an answer is the one that threw; the others are tried on their own.
-    auto& e = batch.events[done++];
-    out.failed.push_back({{{e.number, 1, 1}, e.first_slot, e.slots}, cause});
+    if (answered < wanted) {
+      // The first event without an answer is the one that threw; the others are tried on their own.
+      auto& e = batch.events[done++];
+      out.failed.push_back({{{e.number, 1, 1}, e.first_slot, e.slots}, cause});
+    }
+    if (part_->wants_flush()) flush(out);
   }
 }
 
@@ -88,7 +90,7 @@ std::size_t worker_host::call(std::span<const event> events, bool tick, std::str
   watch_->answers = &answers_;
   watch_->begin = events.data();
   watch_->thread = pthread_self();
-  watch_->since = began;
+  watch_->since = part_->watches_itself() ? 0 : began;
   here = watch_.get();
   cause = "the analysis gave no answer";
   try {
@@ -99,7 +101,7 @@ std::size_t worker_host::call(std::span<const event> events, bool tick, std::str
   here = nullptr;
   watch_->since = 0;
   most_per_call_ = std::size_t{1} << 20;
-  if (event_timeout_.count() > 0 && steady_) {
+  if (event_timeout_.count() > 0 && steady_ && !part_->watches_itself()) {
     auto each = (steady_() - began) / static_cast<std::int64_t>(events.size());
     auto fit = event_timeout_.count() / 8 / std::max<std::int64_t>(each, 1);
     most_per_call_ = static_cast<std::size_t>(std::clamp<std::int64_t>(fit, 1, 1 << 20));

@@ -65,7 +65,8 @@ class worker_host {
   void limit(std::chrono::nanoseconds event_timeout, std::function<std::int64_t()> steady) {
     event_timeout_ = event_timeout;
     steady_ = std::move(steady);
-    if (event_timeout.count() > 0) most_per_call_ = 1; // until it is known how long events take
+    if (event_timeout.count() > 0 && !part_->watches_itself())
+      most_per_call_ = 1; // until it is known how long events take
   }
   const std::shared_ptr<execution_watch>& watch() const { return watch_; }
 

@@ -273,6 +273,7 @@ struct node::state {
     for (std::uint32_t i = 0; i < settings.count; ++i) {
       auto name = fmt::format("w{}.{}", i, self.name);
       handles.push_back(spawn_worker(system, {.name = name,
+                                              .tags = tags,
                                               .life = life,
                                               .around = options.around,
                                               .event_timeout = options.settings.scan.event_timeout,
