@@ -1,4 +1,5 @@
 #include "actors/controller_state.hpp"
+#include "analysis/registry.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -170,7 +171,7 @@ value controller_state::ensemble() const {
                    {"controller_version", options.version},
                    {"parameters_version", identities()},
                    {"parameters_hash", hash},
-                   {"analysis", options.analysis}};
+                   {"analysis", shown_analysis(options.analysis)}};
 }
 
 /// The same for the life of the process that has it.

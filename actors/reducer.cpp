@@ -59,6 +59,9 @@ enum class record : std::uint8_t {
 struct reducer_state;
 using reducer_actor = caf::stateful_actor<reducer_state>;
 
+/// How often in a row an analysis may lose what it folded.
+constexpr std::uint32_t most_losses = 3;
+
 struct reducer_state {
   static inline const char* name = "reducer";
 
@@ -92,6 +95,8 @@ struct reducer_state {
 
   caf::result<armed> start(const arm& m) {
     if (m.resume) return take_up(m);
+    fold_trouble.clear();
+    folded_at_loss = losses = 0;
     give_up();
     remove_records();
     auto e = begin(m, true);
@@ -141,9 +146,12 @@ struct reducer_state {
   }
 
   static scan_facts facts_of(const arm& m) {
+    std::vector<std::string> workers;
+    for (auto& w : m.workers) workers.push_back(w.name);
     return {.id = to_string(m.head.scan),
             .streams = m.streams,
             .events = m.events,
+            .workers = std::move(workers),
             .version = m.version,
             .generation = m.head.gen.value};
   }
@@ -406,12 +414,75 @@ struct reducer_state {
       due = m.sequence;
       return;
     }
-    pace.run([&] { host->fold(m.worker, m.version, m.mapped, pending.ended); });
-    tell_decisions();
+    try {
+      pace.run([&] { host->fold(m.worker, m.version, m.mapped, pending.ended); });
+      tell_decisions();
+    } catch (const fold_lost& e) {
+      // It has been written down: it is folded with all the others, or with none of them.
+      return begin_fold_anew(e.what());
+    }
     if (worker) acknowledge(worker, m.sequence);
     changed();
     finish_if_all_here();
     tree_changed();
+  }
+
+  /// What was folded is lost, as the analysis lost it: it is folded again out of the journal. The scan fails
+  /// where there is none, or where that is of no use again and again.
+  void begin_fold_anew(const std::string& cause) {
+    auto folded = host->folded();
+    losses = folded > folded_at_loss ? 1 : losses + 1;
+    folded_at_loss = std::max(folded_at_loss, folded);
+    spdlog::error("reducer: {}", cause);
+    std::string trouble = cause;
+    for (; options.journals && losses < most_losses; ++losses) {
+      trouble = restored_in_place();
+      if (trouble.empty()) break;
+      spdlog::error("reducer: {}", trouble);
+    }
+    if (!options.journals) trouble += "; without a journal ([reducer] journal) what it had folded is gone";
+    if (!trouble.empty()) return end_fold(trouble);
+    // Who waits for an answer to what was folded before gets it now.
+    tell_all_ended();
+    for (auto& [life, peer] : peers) ask_again(peer);
+    self->send(self, tick_atom::value, ++arming);
+    finish_if_all_here();
+  }
+
+  /// Why it did not work; empty: it did.
+  std::string restored_in_place() {
+    auto was = setup;
+    auto out = fenced;
+    auto kept = std::exchange(finishing, {});
+    auto ending = last;
+    auto was_sealed = sealed;
+    std::string trouble;
+    try {
+      blocking_section others_go_on;
+      if (file) file->abandon();
+      file.reset();
+      if (records) records->sync();
+      records.reset();
+      if (auto e = restore(was)) trouble = text_of(e);
+    } catch (const std::exception& e) {
+      trouble = e.what();
+    }
+    finishing = std::move(kept);
+    last = std::move(ending);
+    sealed = was_sealed;
+    setup = was;
+    fenced.insert(out.begin(), out.end());
+    return trouble;
+  }
+
+  void end_fold(const std::string& trouble) {
+    fold_trouble = trouble;
+    if (host) host->fold_no_more(trouble);
+    self->send(controller, stalled{head(), "", fmt::format("reducer: {}", trouble)});
+    if (!finishing) return;
+    finishing->deliver(make_error(ec::bad_analysis, fmt::format("reducer: {}", trouble)));
+    finishing.reset();
+    give_up();
   }
 
   /// False: it cannot be written down, and the scan has failed.
@@ -627,6 +698,8 @@ struct reducer_state {
       });
       tell_decisions();
       tree_changed();
+    } catch (const fold_lost& e) {
+      begin_fold_anew(e.what());
     } catch (const std::exception& e) {
       timer_trouble = fmt::format("timer: {}: it is not called any more", e.what());
     } catch (...) {
@@ -694,6 +767,10 @@ struct reducer_state {
       auto tree = live->tree(known ? *known : host->published(), about_the_scan(finished));
       auto seconds = static_cast<double>(options.around.wall()) * 1e-9;
       options.snapshots->publish(to_string(setup.head.scan), seconds, host->folded(), finished, tree);
+    } catch (const fold_lost&) {
+      if (finished) throw;
+      // The next result, or the end, finds the same.
+      spdlog::warn("reducer: there is no snapshot, as what was folded is lost");
     } catch (const std::exception& e) {
       no_snapshot(e.what());
     } catch (...) {
@@ -711,7 +788,7 @@ struct reducer_state {
 
   value_map about_the_scan(bool finished) const {
     return {{"id", to_string(setup.head.scan)},
-            {"analysis", setup.analysis},
+            {"analysis", shown_analysis(setup.analysis)},
             {"events", setup.events},
             {"results", host->folded()},
             {"finished", finished}};
@@ -721,6 +798,8 @@ struct reducer_state {
 
   caf::result<finished_scan> finish(const finish_scan& m) {
     if (report && m.head.scan == setup.head.scan) return *report;
+    if (!fold_trouble.empty() && m.head.scan == setup.head.scan)
+      return make_error(ec::bad_analysis, fmt::format("reducer: {}", fold_trouble));
     if (!is_current(m.head)) return make_error(ec::superseded, "another scan is armed");
     last = m;
     finishing = self->make_response_promise<finished_scan>();
@@ -758,6 +837,9 @@ struct reducer_state {
       ended_at_finish = host->ended().all();
       note_done(done);
       promise->deliver(std::move(done));
+    } catch (const fold_lost& e) {
+      finishing = std::move(promise);
+      return begin_fold_anew(e.what());
     } catch (const std::exception& e) {
       if (records && options.pause_when_full && file) {
         // The disk may be full: the file is made again when there is room.
@@ -894,7 +976,10 @@ struct reducer_state {
   std::vector<std::function<void(const caf::error&)>> waiting;
   std::unique_ptr<result_file> file;
   std::string file_trouble, timer_trouble;
-  bool remaking = false; ///< the file is made again out of the journal
+  std::string fold_trouble;         ///< why nothing can be folded any more
+  std::uint64_t folded_at_loss = 0; ///< results that were folded when the analysis lost them last
+  std::uint32_t losses = 0;         ///< in a row, without a new result between
+  bool remaking = false;            ///< the file is made again out of the journal
   /// The fold of the scan in hand; nothing when not armed.
   std::optional<reducer_host> host;
   /// Messages of each sender that are in; one that comes again is not folded again.

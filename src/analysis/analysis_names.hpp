@@ -14,7 +14,7 @@ bool is_plugin_path(std::string_view entry);
 /// leading `lib`.
 std::string analysis_name_of(std::string_view entry);
 
-/// `A,B`: several analyses, one behind the other.
+/// Several analyses, one behind the other: a line for each; on a line of its own, people write `A,B`.
 std::vector<std::string> split_analyses(std::string_view text);
 std::string joined_analyses(const std::vector<std::string>& entries);
 

@@ -108,10 +108,10 @@ class changing_event {
 
 class chain_worker final : public worker_part {
  public:
-  chain_worker(const std::vector<chain_step>& steps, const parameters& settings) {
+  chain_worker(const std::vector<chain_step>& steps, const scan_facts& facts, const parameters& settings) {
     for (auto& step : steps) {
       auto own = parameters_of(settings, step.name);
-      auto part = step.code->make_worker(own);
+      auto part = step.code->make_worker_for(facts, own);
       steps_.push_back({step.name, std::move(part), std::move(own)});
     }
   }
@@ -140,6 +140,10 @@ class chain_worker final : public worker_part {
       return answer::deferred();
     }
     return results.empty() ? answer::nothing() : answer::result(std::move(results));
+  }
+
+  bool wants_flush() const override {
+    return std::ranges::any_of(steps_, [](auto& s) { return s.part->wants_flush(); });
   }
 
   value flush() override {
@@ -215,10 +219,11 @@ class chain_worker final : public worker_part {
 
 class chain_reducer final : public reducer_part {
  public:
-  chain_reducer(const std::vector<chain_step>& steps, const parameters& settings) {
+  chain_reducer(const std::vector<chain_step>& steps, scan_facts facts, const parameters& settings)
+      : facts_(std::move(facts)) {
     for (auto& step : steps) {
       auto own = parameters_of(settings, step.name);
-      auto part = step.code->make_reducer(own);
+      auto part = step.code->make_reducer_for(facts_, own);
       steps_.push_back({step, reducer_versions(std::move(part), std::move(own), parameters_version())});
     }
   }
@@ -239,10 +244,11 @@ class chain_reducer final : public reducer_part {
 
   bool change_parameters(const parameters&) override { return true; }
   bool change_parameters(const parameters& settings, parameters_version version) override {
+    facts_.version = version;
     for (auto& s : steps_) {
       auto own = parameters_of(settings, s.what.name);
       if (own.all() == s.parts.latest().settings.all()) continue;
-      auto make = [&](const parameters& p) { return s.what.code->make_reducer(p); };
+      auto make = [&](const parameters& p) { return s.what.code->make_reducer_for(facts_, p); };
       s.parts.change_parameters(std::move(own), version, make);
     }
     return true;
@@ -314,6 +320,8 @@ class chain_reducer final : public reducer_part {
     auto& with = s.parts.of(result.version);
     try {
       with.part->process_result(result, with.settings);
+    } catch (const fold_lost&) {
+      throw;
     } catch (const std::exception& e) {
       throw std::runtime_error(fmt::format("{}: {}", s.what.name, e.what()));
     }
@@ -348,6 +356,7 @@ class chain_reducer final : public reducer_part {
     fold(s, whole);
   }
 
+  scan_facts facts_;
   std::vector<step> steps_;
 };
 
@@ -383,10 +392,18 @@ class chain_analysis final : public analysis {
   }
 
   std::unique_ptr<worker_part> make_worker(const parameters& settings) const override {
-    return std::make_unique<chain_worker>(steps_, settings);
+    return make_worker_for({}, settings);
   }
   std::unique_ptr<reducer_part> make_reducer(const parameters& settings) const override {
-    return std::make_unique<chain_reducer>(steps_, settings);
+    return make_reducer_for({}, settings);
+  }
+  std::unique_ptr<worker_part> make_worker_for(const scan_facts& facts,
+                                               const parameters& settings) const override {
+    return std::make_unique<chain_worker>(steps_, facts, settings);
+  }
+  std::unique_ptr<reducer_part> make_reducer_for(const scan_facts& facts,
+                                                 const parameters& settings) const override {
+    return std::make_unique<chain_reducer>(steps_, facts, settings);
   }
 
  private:

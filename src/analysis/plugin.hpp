@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -66,13 +67,14 @@ struct result_description {
 
 /// What is known of a scan when the parts of an analysis are made for it.
 struct scan_facts {
-  std::string id;                  ///< of the scan; empty where a part is made for no scan, to try it
-  stream_names streams;            ///< by `stream_index`
-  std::uint64_t events = 0;        ///< of the whole scan
-  std::string worker;              ///< name of the worker; empty for a reducer
-  std::vector<std::string> tags;   ///< of the worker
-  parameters_version version = {}; ///< of the parameters that the part is made with
-  std::uint32_t generation = 1;    ///< counts how often the analysis of the scan was replaced
+  std::string id;                   ///< of the scan; empty where a part is made for no scan, to try it
+  stream_names streams;             ///< by `stream_index`
+  std::uint64_t events = 0;         ///< of the whole scan
+  std::string worker;               ///< name of the worker; empty for a reducer
+  std::vector<std::string> tags;    ///< of the worker
+  std::vector<std::string> workers; ///< for a reducer: their names by `worker_index`, as far as known
+  parameters_version version = {};  ///< of the parameters that the part is made with
+  std::uint32_t generation = 1;     ///< counts how often the analysis of the scan was replaced
 };
 
 /// The part of an analysis that maps events. Each worker has its own and calls it from one thread.
@@ -158,6 +160,15 @@ class reducer_part {
   /// come; those of one worker come in their order.
   virtual void process_result(const folded_result&, const parameters&) {}
 
+  /// Is `process_results` called, rather than `process_result` for each?
+  virtual bool takes_many() const { return false; }
+  /// The same for results that one worker made with the same parameters. `troubles` has an empty text for
+  /// each: why one was not folded goes there.
+  virtual void process_results(std::span<const folded_result>, const parameters&,
+                               std::span<std::string> troubles) {
+    for (auto& t : troubles) t = "the analysis does not take many results at once";
+  }
+
   /// Parameters have been changed; results made with those of before may still come. False, the default: it
   /// cannot take what is made with them, and a new reducer part, made with them, takes its place. This one
   /// still gets what was made with those of before, and what it publishes is kept as `earlier`. Throws
@@ -183,6 +194,13 @@ class reducer_part {
 
   /// The tree that viewers read and the output file holds: a map, or null.
   virtual value published() const { return {}; }
+};
+
+/// Thrown by a reducer part that has lost what it folded, as when that was in a process which is gone: the
+/// fold begins anew where results were kept for that, else the scan fails.
+class fold_lost : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
 };
 
 /// An analysis: what it is called, what it takes and gives, and its two parts.

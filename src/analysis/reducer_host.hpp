@@ -44,6 +44,10 @@ class reducer_host {
   void finish() { parts_.finish(); }
   /// What the analysis has decided since the last call.
   std::vector<decision> take_decisions() { return parts_.take_decisions(); }
+
+  /// Nothing more can be folded: results that come end as failed, with this cause.
+  void fold_no_more(const std::string& cause) { parts_.fold_no_more(cause); }
+
   /// Of the latest part, and under `earlier` that of those before, by the version that they began with.
   value published() const { return parts_.published(); }
 
@@ -57,10 +61,16 @@ class reducer_host {
  private:
   bool claim(const slot_run& slots, fate how, const std::string& cause);
   void end_open(const slot_run& slots, fate how, const std::string& cause, std::vector<ended_slots>& ended);
-  void fold(worker_index worker, parameters_version version, const mapped_batch::result& result,
-            std::vector<ended_slots>& ended);
-  /// What is wrong with it; empty: it was folded.
-  std::string folded(folded_result result);
+  void fold(worker_index worker, const reducer_versions::version& made_with,
+            const mapped_batch::result& result, std::vector<ended_slots>& ended);
+  void fold_together(worker_index worker, const reducer_versions::version& made_with,
+                     const mapped_batch& results, std::vector<ended_slots>& ended);
+  bool has_ended(const mapped_batch::result& result) const;
+  void end(worker_index worker, const mapped_batch::result& result,
+           const reducer_versions::version& made_with, const std::string& trouble,
+           std::vector<ended_slots>& ended);
+  void give_rows(worker_index worker, const mapped_batch::result& result,
+                 const reducer_versions::version& made_with);
 
   reducer_versions parts_;
   row_sink rows_;

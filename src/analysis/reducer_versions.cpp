@@ -73,6 +73,11 @@ const reducer_versions::version& reducer_versions::of(parameters_version number)
   return later == versions_.rend() ? too_old_ : *later;
 }
 
+void reducer_versions::fold_no_more(const std::string& cause) {
+  for (auto& v : versions_) v.trouble = cause;
+  too_old_.trouble = cause;
+}
+
 template <class F>
 void reducer_versions::for_each_part(F f) const {
   for (std::size_t i = 0; i < versions_.size(); ++i)

@@ -36,6 +36,9 @@ class reducer_versions {
   /// What results of that version are folded with: the latest one that is not later.
   const version& of(parameters_version number) const;
 
+  /// None of them can be used any more, for that reason.
+  void fold_no_more(const std::string& cause);
+
   /// Of the latest part.
   std::optional<std::chrono::nanoseconds> timer() { return latest().part->timer(latest().settings); }
   void finish();

@@ -25,6 +25,8 @@
 #include "analysis/timeint.hpp"
 #include "analysis/xrf.hpp"
 #include "model/parameter_book.hpp"
+#include "python/python_analysis.hpp"
+#include "python/python_settings.hpp"
 
 namespace dtranspose {
 
@@ -90,16 +92,24 @@ std::string converted(const analysis& what, const parameter_description& p, cons
 } // namespace
 
 std::vector<std::shared_ptr<const analysis>> built_in_analyses() {
-  return {make_none_analysis(),     make_roi_analysis(),       make_sum_analysis(),
-          make_azint_analysis(),    make_cog_analysis(),       make_pileup_analysis(),
-          make_hits_analysis(),     make_xrf_analysis(),       make_normalise_analysis(),
-          make_sort_analysis(),     make_histogram_analysis(), make_timeint_analysis(),
+  return {make_none_analysis(),      make_roi_analysis(),       make_sum_analysis(),
+          make_azint_analysis(),     make_cog_analysis(),       make_pileup_analysis(),
+          make_hits_analysis(),      make_xrf_analysis(),       make_normalise_analysis(),
+          make_sort_analysis(),      make_histogram_analysis(), make_timeint_analysis(),
           make_correlate_analysis(), make_statistics_analysis()};
+}
+
+std::string shown_analysis(const std::string& names) {
+  auto entries = split_analyses(names);
+  for (auto& entry : entries)
+    if (is_python_entry(entry)) entry = "python";
+  return listed(entries, [](auto& entry) { return entry; });
 }
 
 namespace {
 
 std::shared_ptr<const analysis> load_one(const std::string& name_or_path) {
+  if (is_python_entry(name_or_path)) return make_python_analysis(name_or_path);
   if (is_plugin_path(name_or_path)) return load_plugin(name_or_path);
   auto known = built_in_analyses();
   for (auto& a : known)

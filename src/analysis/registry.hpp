@@ -10,9 +10,12 @@
 namespace dtranspose {
 
 /// The built-in analysis of that name, or that of the shared object at that path (anything with a `/` or
-/// ending in `.so`); of several, with commas between, the chain of them. Throws std::runtime_error that says
-/// what is there or why the object cannot be used.
+/// ending in `.so`), or that in Python of a `python_entry`; of several (see `joined_analyses`) the chain of
+/// them. Throws std::runtime_error that says what is there or why the object cannot be used.
 std::shared_ptr<const analysis> load_analysis(const std::string& names);
+
+/// The names of analyses for people; paths of plug-ins as they are.
+std::string shown_analysis(const std::string& names);
 
 /// The analyses that ship with dtranspose.
 std::vector<std::shared_ptr<const analysis>> built_in_analyses();

@@ -17,6 +17,9 @@ struct analysis_choice {
   std::string analysis;            ///< empty: as configured
   std::vector<std::string> params; ///< NAME=VALUE
   std::string output;              ///< empty: as configured
+  std::string python_worker,
+      python_reducer;      ///< classes in Python, `python:module:Class`; empty: as configured
+  std::string interpreter; ///< of Python; empty: as configured
 };
 
 void apply(const analysis_choice& choice, configuration& settings);

@@ -576,9 +576,10 @@ class configuration_reader {
 
   void read_analysis(section& in) {
     auto& analysis = result_.analysis;
-    for (auto key : {"worker", "reducer"})
-      if (std::string part; in.text(key, part), !part.empty())
-        in.complain(key, "Python analyses are not supported yet");
+    analysis.python.directory = std::filesystem::absolute(folder_.empty() ? "." : folder_).string();
+    read_python_part(in, "worker", analysis.python.worker);
+    read_python_part(in, "reducer", analysis.python.reducer);
+    if (!analysis.python.worker.empty() || !analysis.python.reducer.empty()) analysis.use = {"python"};
     in.texts("use", analysis.use, analysis_entry);
     if (analysis.use.empty())
       in.complain("use", "must name one analysis; \"none\" is the one that does nothing");
@@ -590,6 +591,65 @@ class configuration_reader {
     }
     for (auto&& [key, node] : in.content())
       if (node.is_table() && !in.taken(key.str())) read_parameters(in, std::string(key.str()), used);
+    check_python(in, used.contains("python"));
+  }
+
+  /// `worker = "python:package.module:Class"`, for `use = ["python"]` and the class in a table of its own.
+  static void read_python_part(section& in, const char* key, std::string& target) {
+    std::string part;
+    in.text(key, part);
+    if (part.empty()) return;
+    if (part.starts_with("python:"))
+      target = part.substr(7);
+    else
+      in.complain(key, in_quotes(part) + " is no class in Python; an example is \"python:src.roi:Worker\"");
+  }
+
+  void check_python(section& in, bool used) {
+    auto& python = result_.analysis.python;
+    bool named = !python.worker.empty() || !python.reducer.empty();
+    if (!used) {
+      if (named && in.has("use") && (in.has("worker") || in.has("reducer")))
+        in.complain("use",
+                    "names another analysis than the one in Python: leave it out, or worker and reducer");
+      return;
+    }
+    if (python.worker.empty())
+      in.complain(in.has("python") ? "python" : "use",
+                  "a worker class is missing: worker = \"src.roi:Worker\" in [analysis.python]");
+    for (auto name : {&python.worker, &python.reducer})
+      if (!name->empty() && !is_python_class(*name))
+        in.complain(in.has("python") ? "python" : "worker",
+                    in_quotes(*name) + " is no name of a class; an example is \"src.roi:Worker\"");
+  }
+
+  static bool is_python_class(string_view name) {
+    auto colon = name.find(':');
+    return colon != string_view::npos && colon > 0 && colon + 1 < name.size() &&
+           name.find(':', colon + 1) == string_view::npos && name.find_first_of(" /") == string_view::npos;
+  }
+
+  /// Keys of `[analysis.python]` that are no parameters of its classes.
+  void read_python(section& in) {
+    auto& python = result_.analysis.python;
+    in.text("worker", python.worker);
+    in.text("reducer", python.reducer);
+    in.text("interpreter", python.interpreter);
+    if (python.interpreter.find('/') != std::string::npos)
+      python.interpreter = resolved(python.interpreter).string();
+    std::string directory;
+    in.text("directory", directory);
+    if (!directory.empty()) python.directory = std::filesystem::absolute(resolved(directory)).string();
+    in.texts("path", python.path);
+    for (auto& folder : python.path) folder = std::filesystem::absolute(resolved(folder)).string();
+    if (in.has("memory_limit")) in.size("memory_limit", python.memory_limit);
+    in.flag("pickles", python.pickles);
+    in.table("environment", [&python](section& table) {
+      for (auto&& [key, node] : table.content()) {
+        std::string name(key.str());
+        table.text(name, python.environment[name]);
+      }
+    });
   }
 
   /// Tables of analyses that are not in use may stay in the file, but not by a slip of the pen.
@@ -597,8 +657,10 @@ class configuration_reader {
     if (auto meant = nearest(name, used); !used.contains(name) && !meant.empty() && !in.has(meant))
       in.complain(name, "is no analysis in use; did you mean " + meant + "?");
     auto& values = result_.analysis.parameters[name];
-    in.table(name, [&values](section& table) {
+    in.table(name, [&](section& table) {
+      if (name == "python") read_python(table);
       for (auto&& [key, node] : table.content()) {
+        if (table.taken(key.str())) continue;
         table.take(key.str());
         if (auto written = written_form(node))
           values.emplace(key.str(), *written);
@@ -843,6 +905,18 @@ void set_parameter_in_use(analysis_settings& analysis, const std::string& name, 
   throw std::runtime_error("parameter '" + name +
                            "': of several analyses it is ANALYSIS.PARAMETER, such as " +
                            analysis_name_of(analysis.use.front()) + "." + name);
+}
+
+std::string analysis_entry_of(const configuration& settings) {
+  auto entries = settings.analysis.use;
+  for (auto& entry : entries) {
+    if (entry != "python") continue;
+    auto python = settings.analysis.python;
+    python.event_timeout = settings.scan.event_timeout;
+    python.max_attempts = settings.scan.max_attempts;
+    entry = python_entry(python);
+  }
+  return joined_analyses(entries);
 }
 
 } // namespace dtranspose

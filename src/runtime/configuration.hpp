@@ -16,6 +16,7 @@
 #include "model/ids.hpp"
 #include "model/value.hpp"
 #include "protocol/options.hpp"
+#include "python/python_settings.hpp"
 #include "recording/gathering_file.hpp"
 #include "runtime/quantities.hpp"
 
@@ -149,6 +150,8 @@ struct analysis_settings {
   std::vector<std::string> use = {"none"};
   /// Per analysis the values of its parameters in their written form, by name. Default: empty.
   std::map<std::string, std::map<std::string, std::string>> parameters;
+  /// Where `use` names "python": its classes and how they run, `[analysis.python]`.
+  python_settings python;
 };
 
 /// `[reducer]`: the fold.
@@ -266,5 +269,9 @@ std::map<std::string, std::string> parameters_in_use(const analysis_settings& an
 
 /// Sets one, by that name. Throws std::runtime_error where no analysis in use is meant.
 void set_parameter_in_use(analysis_settings& analysis, const std::string& name, const std::string& written);
+
+/// What tells everybody which analysis is meant: the entry of `analysis.use`, or for one in Python all that
+/// its processes need.
+std::string analysis_entry_of(const configuration& settings);
 
 } // namespace dtranspose

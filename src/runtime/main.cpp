@@ -81,6 +81,11 @@ CLI::App* add_replay(CLI::App& app, replay_command& c) {
                   "with --controller: certificates of those who may sign that of the controller, PEM")
       ->check(CLI::ExistingFile);
   sub->add_option("--results", c.results, "HOST:PORT where the results can be watched meanwhile");
+  sub->add_option("-w,--worker", c.choice.python_worker,
+                  "worker class in Python, python:package.module:Class; folders of modules are here");
+  sub->add_option("-r,--reducer", c.choice.python_reducer, "reducer class in Python, the same");
+  sub->add_option("--interpreter", c.choice.interpreter,
+                  "interpreter with the package dtranspose; default: python3");
   sub->add_option("--params", c.params_file,
                   "file with parameters, [{\"name\": ..., \"data\": ...}, ...]; --param wins over it")
       ->check(CLI::ExistingFile);

@@ -29,6 +29,7 @@
 #include "model/error.hpp"
 #include "output/decision_publisher.hpp"
 #include "output/file_journals.hpp"
+#include "python/python_code.hpp"
 #include "recording/wire_recording.hpp"
 #include "runtime/last_words.hpp"
 #include "runtime/version.hpp"
@@ -136,7 +137,7 @@ struct node::state {
         system, {.life = life,
                  .around = options.around,
                  .version = std::string(version()),
-                 .analysis = joined_analyses(analysis.use),
+                 .analysis = analysis_entry_of(options.settings),
                  .parameters = parameters_in_use(analysis),
                  .arm_timeout = options.settings.scan.arm_timeout,
                  .stop_timeout = options.settings.scan.stop_timeout,
@@ -391,6 +392,7 @@ struct node::state {
       waiter->receive([&](const caf::down_msg&) { --open; },
                       caf::after(std::chrono::milliseconds(100)) >> [] {});
     ended = open == 0;
+    close_python_hosts();
     if (!ended) return false;
     member = controller = nullptr;
     self = {};

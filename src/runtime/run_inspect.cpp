@@ -6,6 +6,7 @@
 
 #include "analysis/analysis_names.hpp"
 #include "analysis/registry.hpp"
+#include "python/python_code.hpp"
 #include "recording/mapped_file.hpp"
 #include "runtime/capture_choice.hpp"
 #include "runtime/commands.hpp"
@@ -34,12 +35,13 @@ int run_inspect(const inspect_command& command) {
 
 int run_check(const std::string& file, bool json) {
   auto settings = read_configuration(file);
-  auto code = load_analysis(joined_analyses(settings.analysis.use));
+  auto code = load_analysis(analysis_entry_of(settings));
   auto parameters = complete_parameters(*code, parameters_in_use(settings.analysis));
   code->describe_results(parameters);
   // Some can be described without the parameters that they cannot do without.
   code->make_worker(parameters);
   code->make_reducer(parameters);
+  close_python_hosts();
   if (json)
     fmt::print("{}\n",
                ordered_json{{"file", file}, {"streams", settings.streams.size()}, {"analysis", code->name()}}

@@ -1,0 +1,182 @@
+#include "python/python_code.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+namespace dtranspose {
+
+namespace {
+
+/// What a host says of parameters. Throws bad_message.
+std::vector<parameter_description> parameters_in(const value& said) {
+  constexpr parameter_type types[] = {parameter_type::text, parameter_type::binary, parameter_type::integer,
+                                      parameter_type::real, parameter_type::boolean};
+  auto listed = said.find("parameters");
+  auto list = listed ? listed->as_list() : nullptr;
+  if (!list) throw bad_message("it lists no parameters");
+  std::vector<parameter_description> result;
+  for (auto& p : *list) {
+    parameter_description d{.name = text_in(p, "name"), .description = text_in(p, "description")};
+    auto type = text_in(p, "type");
+    for (auto known : types)
+      if (name_of(known) == type) d.type = known;
+    auto initial = p.find("default");
+    if (auto bytes = initial ? initial->as_bytes() : nullptr)
+      d.initial.assign(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+    result.push_back(std::move(d));
+  }
+  return result;
+}
+
+std::vector<std::string> texts_in(const value& map, std::string_view key) {
+  std::vector<std::string> texts;
+  auto found = map.find(key);
+  if (auto list = found ? found->as_list() : nullptr)
+    for (auto& item : *list)
+      if (auto text = item.as_text()) texts.push_back(*text);
+  return texts;
+}
+
+result_description result_in(const value& said) {
+  result_description d{.name = text_in(said, "name")};
+  auto type = dtype_of(text_in(said, "type"));
+  if (!type)
+    throw std::invalid_argument(
+        fmt::format("result '{}': '{}' is no type of elements", d.name, text_in(said, "type")));
+  d.type = *type;
+  auto shape = said.find("shape");
+  if (auto list = shape ? shape->as_list() : nullptr)
+    for (auto& extent : *list) d.shape.push_back(static_cast<std::size_t>(extent.as_number().value_or(0)));
+  if (flag_in(said, "per_scan")) d.extent = result_extent::per_scan;
+  d.unit = text_in(said, "unit");
+  d.axes = texts_in(said, "axes");
+  return d;
+}
+
+/// Those of `all` that `own` has not.
+std::vector<parameter_description> others_of(const std::vector<parameter_description>& all,
+                                             const std::vector<parameter_description>& own) {
+  std::vector<parameter_description> others;
+  for (auto& p : all)
+    if (std::ranges::none_of(own, [&](auto& o) { return o.name == p.name; })) others.push_back(p);
+  return others;
+}
+
+std::mutex all_mutex;
+
+std::map<std::string, std::shared_ptr<python_code>>& all_code() {
+  static auto& all = *new std::map<std::string, std::shared_ptr<python_code>>;
+  return all;
+}
+
+} // namespace
+
+python_code::~python_code() { close(); }
+
+python_code::descriptions python_code::known() {
+  std::lock_guard loading(loading_);
+  if (known_) return *known_;
+  descriptions found;
+  auto worker = std::make_unique<python_host>(settings_, python_role::worker);
+  found.of_worker = found.all = parameters_in(worker->load({}));
+  if (has_reducer()) {
+    auto reducer = std::make_unique<python_host>(settings_, python_role::reducer);
+    // Its own come first, then those that only the worker has.
+    auto both = parameters_in(reducer->load(found.of_worker));
+    auto more = others_of(both, found.of_worker);
+    found.all.insert(found.all.end(), more.begin(), more.end());
+    found.of_reducer = std::move(more);
+    give_back(std::move(reducer));
+    if (!found.of_reducer.empty()) worker->load(found.of_reducer);
+  }
+  give_back(std::move(worker));
+  known_ = found;
+  return found;
+}
+
+std::vector<parameter_description> python_code::describe_parameters() { return known().all; }
+
+std::vector<result_description> python_code::describe_results(const parameters& settings) {
+  std::vector<result_description> list;
+  describe_results(python_role::worker, settings, list);
+  if (has_reducer()) describe_results(python_role::reducer, settings, list);
+  return list;
+}
+
+void python_code::describe_results(python_role role, const parameters& settings,
+                                   std::vector<result_description>& list) {
+  auto host = take(role);
+  try {
+    auto said = host->describe(settings);
+    auto results = said.find("results");
+    if (auto described = results ? results->as_list() : nullptr)
+      for (auto& r : *described) list.push_back(result_in(r));
+    give_back(std::move(host));
+  } catch (const host_failed& e) {
+    give_back(std::move(host));
+    throw std::invalid_argument(e.what());
+  }
+}
+
+std::unique_ptr<python_host> python_code::take_idle(python_role role) {
+  std::lock_guard guard(mutex_);
+  auto found = std::ranges::find_if(idle_, [&](auto& h) { return h->role() == role; });
+  if (found == idle_.end()) return nullptr;
+  auto host = std::move(*found);
+  idle_.erase(found);
+  return host;
+}
+
+std::unique_ptr<python_host> python_code::take(python_role role) {
+  auto described = known();
+  while (auto host = take_idle(role))
+    if (host->answers()) return host;
+  auto host = std::make_unique<python_host>(settings_, role);
+  host->load(role == python_role::worker ? described.of_reducer : described.of_worker);
+  return host;
+}
+
+void python_code::give_back(std::unique_ptr<python_host> host) {
+  if (!host || !host->usable()) return;
+  std::lock_guard guard(mutex_);
+  idle_.push_back(std::move(host));
+}
+
+void python_code::close() {
+  std::vector<std::unique_ptr<python_host>> ending;
+  {
+    std::lock_guard guard(mutex_);
+    ending.swap(idle_);
+  }
+  for (auto& host : ending) host->begin_close();
+  for (auto& host : ending) host->close();
+}
+
+std::shared_ptr<python_code> python_code_of(const std::string& entry) {
+  std::vector<std::shared_ptr<python_code>> done; // ended without the lock
+  std::lock_guard guard(all_mutex);
+  auto& all = all_code();
+  auto found = all.find(entry);
+  if (found != all.end()) return found->second;
+  auto code = std::make_shared<python_code>(parse_python_entry(entry));
+  std::erase_if(all, [&](auto& x) {
+    if (x.second.use_count() > 1) return false;
+    done.push_back(x.second);
+    return true;
+  });
+  all.emplace(entry, code);
+  return code;
+}
+
+void close_python_hosts() {
+  std::vector<std::shared_ptr<python_code>> list;
+  {
+    std::lock_guard guard(all_mutex);
+    for (auto& [entry, code] : all_code()) list.push_back(code);
+  }
+  for (auto& code : list) code->close();
+}
+
+} // namespace dtranspose
