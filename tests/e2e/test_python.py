@@ -119,7 +119,8 @@ def assert_all_folded_once(summary, folder, events=EVENTS, but=()):
 def test_every_event_is_mapped_and_folded(tmp_path, worker, workers):
     process = replay(tmp_path, dump_of(tmp_path, EVENTS), f"python_payload:{worker}", "--workers", workers)
     assert_all_folded_once(process.summary, tmp_path)
-    np.testing.assert_array_equal(results(tmp_path / "out.h5")["sum"][1:-1], sums(EVENTS)[1:-1])
+    if worker != "Pickles":  # what only Python understands has no rows
+        np.testing.assert_array_equal(results(tmp_path / "out.h5")["sum"][1:-1], sums(EVENTS)[1:-1])
     assert published(tmp_path / "out.h5")["pickled"] == (worker == "Pickles")
 
 
@@ -181,7 +182,7 @@ def test_parameters_change_between_events(cluster, instrument):
     names = {p["name"]: p["dtype"] for p in cluster.get("parameters")}
     assert (names["at"], names["reducer_at"], names["once"]) == ("int", "int", "bool")
     refused = cluster.ask("POST", "parameter/at", data=b"-1")
-    assert refused.status_code == 400 and "0 or more" in refused.text
+    assert refused.status_code == 422 and "0 or more" in refused.text
     assert cluster.ask("POST", "parameter/at", data=b"2").status_code == 200
 
 

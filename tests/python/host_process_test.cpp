@@ -62,7 +62,7 @@ TEST(host_process, gets_no_other_descriptor) {
 }
 
 TEST(host_process, is_a_group_of_its_own_that_is_ended_whole) {
-  host_process process(shell("sleep 1000 & echo $! >&$1; exec 3>&-; wait"));
+  host_process process(shell("sleep 1000 3>&- & echo $! >&$1; exec 3>&-; wait"));
   auto child = static_cast<pid_t>(std::stol(said(process)));
   EXPECT_TRUE(exists(child));
   process.kill();
@@ -73,7 +73,7 @@ TEST(host_process, is_a_group_of_its_own_that_is_ended_whole) {
 }
 
 TEST(host_process, children_that_it_leaves_behind_are_ended) {
-  host_process process(shell("sleep 1000 & echo $! >&$1"));
+  host_process process(shell("sleep 1000 3>&- & echo $! >&$1"));
   auto child = static_cast<pid_t>(std::stol(said(process)));
   ASSERT_TRUE(process.wait(patience));
   EXPECT_TRUE(eventually([&] { return !exists(child); }));
