@@ -11,6 +11,7 @@
 #include "actors/conduct.hpp"
 #include "actors/controller_state.hpp"
 #include "model/error.hpp"
+#include "model/map_runs.hpp"
 #include "model/value_json.hpp"
 
 namespace dtranspose {
@@ -262,6 +263,7 @@ void controller_state::arm_all(std::vector<armee> list, std::function<void()> ne
             [this, open, next, number = scan_number](const armed& m) {
               if (number != scan_number || current->life.state() != scan_state::arming) return;
               if (m.credit > 0) grant_first(m.from, m.credit);
+              if (!m.output.empty()) current->output = m.output;
               if (--*open == 0) next();
             },
             [this, who = a.who, number = scan_number](const caf::error& e) {
@@ -554,7 +556,17 @@ void controller_state::close() {
   auto& s = *current;
   s.closing = true;
   if (!s.reducer_ready) return; // once more when it is back
-  self->request(s.reducer, close_timeout, finish_scan{s.head(), s.finished})
+  if (s.output.empty()) return ask_reducer_to_finish({});
+  ask_streams([this, number = scan_number](value_map streams) {
+    if (!is_draining(number) || !current->closing || !current->reducer_ready) return;
+    ask_reducer_to_finish(value_map{{"ledger", ledger_of(end_state(), streams)},
+                            {"trigger_map", map_runs(*current->map)}});
+  });
+}
+
+void controller_state::ask_reducer_to_finish(value about) {
+  auto& s = *current;
+  self->request(s.reducer, close_timeout, finish_scan{s.head(), s.finished, std::move(about)})
       .then(
           [this, number = scan_number](const finished_scan& m) {
             if (!is_draining(number) || !current->closing) return;

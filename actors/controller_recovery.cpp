@@ -554,6 +554,7 @@ void controller_state::take_reducer(const member_info& m) {
             auto& s = *current;
             s.reducer_ready = true;
             s.reducer_lost_at = 0;
+            if (!a.output.empty()) s.output = a.output;
             s.closes_under_way = false;
             for (auto& process : s.processes) process.fencing = false;
             spdlog::info("scan {}: its reducer is back{}", to_string(s.setup.head.scan),

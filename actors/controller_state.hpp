@@ -145,7 +145,7 @@ struct scan {
   std::int64_t lacking_since = 0;   ///< the next event needs tags that no worker has
   bool flushed = false;
   std::string cause;                ///< why it was stopped or failed
-  std::string output;               ///< file that was written
+  std::string output;               ///< file that is written, and then that was written
   std::set<worker_index> to_finish; ///< workers whose last result is waited for
   bool closing = false;             ///< the reducer was asked to finish
   bool keeping = false;             ///< and then to keep the ledger
@@ -236,6 +236,7 @@ struct controller_state {
   void finish(std::uint64_t number);
   scan_state end_state() const;
   keep_ledger ledger_to_keep(scan_state state) const;
+  void ask_reducer_to_finish(value about);
   void fail(const std::string& cause);
   void give_up_current(const std::string& cause);
   void disarm_all();

@@ -19,6 +19,7 @@
 #include "actors/messages.hpp"
 #include "model/error.hpp"
 #include "model/value_follower.hpp"
+#include "protocol/announced_file.hpp"
 #include "recording/mended_dump.hpp"
 
 namespace dtranspose {
@@ -119,6 +120,8 @@ struct ingester_state {
     last_dispatch = {};
     untold = setup.resume;
     told_place.reset();
+    announced.reset();
+    heard = false;
     news = {setup.entries, {}, {}};
     if (!following.empty()) queue->report_decided();
     open_recording();
@@ -325,11 +328,22 @@ struct ingester_state {
   void take(const received& m) {
     if (follows()) return keep_latest(m);
     if (m.epoch != epoch || !queue) return;
+    if (!announced) hear_of_file(*m.batch);
     queue->receive(*m.batch);
     packets += m.batch->packets.size();
     received_bytes += m.batch->bytes;
     last_packet = options.around.steady();
     pass_on();
+  }
+
+  /// Where the instrument says that it writes: for links to it. Recordings do not say what is a start.
+  void hear_of_file(const packet_batch& batch) {
+    for (auto& packet : batch.packets) {
+      if (!packet.data || (packet.numbers.kind != entry_kind::start && !packet.numbers.event)) continue;
+      if (packet.numbers.event && std::exchange(heard, true)) return;
+      announced = announced_file(packet.data);
+      if (announced) return;
+    }
   }
 
   void take(const assignments& m) {
@@ -705,6 +719,7 @@ struct ingester_state {
     m.set("fill", static_cast<double>(queue->held_bytes()) /
                       static_cast<double>(std::max<std::uint64_t>(options.budget.retain, 1)));
     m.set("discarded", queue->discarded());
+    if (announced) m.set("filename", *announced);
     if (tracker.last_number()) m.set("last_number", *tracker.last_number());
     if (tracker.series()) m.set("series", *tracker.series());
     if (auto event = queue->waiting_for()) m.set("waiting_for_event", event->value);
@@ -733,6 +748,9 @@ struct ingester_state {
   bool untold = false;
   /// Where its arm lies, as far as the controller was told.
   std::optional<arm_place> told_place;
+  /// The file of the instrument, as its start announced it; was there anything in a recording that could?
+  std::optional<std::string> announced;
+  bool heard = false;
   caf::actor recorder; ///< null: nothing was recorded yet
   /// How the recording of the scan is; that of the last one between two.
   struct {

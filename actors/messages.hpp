@@ -120,6 +120,7 @@ struct armed {
   /// With `resume`: an ingester that was armed by a controller which did not come to tell it what is open
   /// from this event on.
   std::vector<event_number> untold;
+  std::string output; ///< the file that a reducer writes; empty: none
 };
 
 /// controller -> ingester: what to do with frames of a stretch of events. `previous` is the one before it to
@@ -328,6 +329,7 @@ struct finished_worker {
 struct finish_scan {
   message_head head;
   std::vector<finished_worker> workers;
+  value about; ///< for its file: `ledger` and `trigger_map`; null without a file
 };
 struct finished_scan {
   std::string output;                  ///< path of the file that was written; empty: none
@@ -467,7 +469,7 @@ DTRANSPOSE_INSPECT(arm::worker_place, x.name, x.process, x.place, x.gone)
 DTRANSPOSE_INSPECT(arm::stream_place, x.first, x.arm, x.event)
 DTRANSPOSE_INSPECT(arm, x.head, x.events, x.streams, x.workers, x.analysis, x.parameters, x.version, x.worker,
                    x.stream, x.entries, x.events_of_stream, x.dump_prefix, x.resume, x.from)
-DTRANSPOSE_INSPECT(armed, x.from, x.credit, x.known, x.taken, x.untold)
+DTRANSPOSE_INSPECT(armed, x.from, x.credit, x.known, x.taken, x.untold, x.output)
 DTRANSPOSE_INSPECT(assignments, x.head, x.previous, x.dispatch, x.runs, x.repeats, x.gone)
 DTRANSPOSE_INSPECT(taken, x.head, x.stream, x.dispatch)
 DTRANSPOSE_INSPECT(dispatches, x.head, x.previous, x.dispatch, x.runs, x.alone)
@@ -502,7 +504,7 @@ DTRANSPOSE_INSPECT(seal, x.head)
 DTRANSPOSE_INSPECT(flush, x.head)
 DTRANSPOSE_INSPECT(finish_worker, x.head)
 DTRANSPOSE_INSPECT(finished_worker, x.worker, x.results, x.complaint)
-DTRANSPOSE_INSPECT(finish_scan, x.head, x.workers)
+DTRANSPOSE_INSPECT(finish_scan, x.head, x.workers, x.about)
 DTRANSPOSE_INSPECT(finished_scan, x.output, x.complaints, x.duplicates)
 DTRANSPOSE_INSPECT(keep_ledger, x.head, x.text)
 DTRANSPOSE_INSPECT(disarm, x.head)

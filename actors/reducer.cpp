@@ -23,8 +23,12 @@
 #include "analysis/registry.hpp"
 #include "model/decision_log.hpp"
 #include "model/error.hpp"
+#include "model/utc_time.hpp"
+#include "model/value_json.hpp"
+#include "output/file_mending.hpp"
 #include "output/journal.hpp"
 #include "output/live_results.hpp"
+#include "output/nexus.hpp"
 #include "output/result_file.hpp"
 #include "output/snapshots.hpp"
 #include "output/text_file.hpp"
@@ -42,8 +46,14 @@ constexpr std::size_t most_unsynced = 64 << 20;
 
 /// Snapshots for viewers take up to this part of the reducer's time.
 constexpr int part_for_snapshots = 10;
+/// And flushing its file up to this part.
+constexpr int part_for_flushes = 10;
+/// Versions of parameters that a file lists; of further ones it has the numbers.
+constexpr std::size_t most_listed_versions = 1000;
 
-using snapshot_atom = caf::atom_constant<caf::atom("snapshot")>; // the reducer to itself
+// The reducer to itself.
+using snapshot_atom = caf::atom_constant<caf::atom("snapshot")>;
+using flush_atom = caf::atom_constant<caf::atom("flush")>;
 
 /// What the records of its journal are.
 enum class record : std::uint8_t {
@@ -70,6 +80,7 @@ struct reducer_state {
   caf::behavior make_behavior() {
     set_conduct(self);
     if (options.journals || !options.output.empty()) pace.stay_slow();
+    if (!options.output.empty()) mend_what_was_left();
     return {
         [this](const results& m) { fold(m); },
         [this](const closes& m) { close(m); },
@@ -84,6 +95,7 @@ struct reducer_state {
         [this](tick_atom, std::uint64_t armed) { tick(armed); },
         [this](tick_atom) { sync_due(); },
         [this](snapshot_atom) { snapshot_due(); },
+        [this](flush_atom) { flush_due(); },
         [this](const member_info& peer) { meet(peer); },
         [this](const departed& m) { peers.erase(m.life); },
         [this](const renew& m) { options.life = m.life; },
@@ -104,7 +116,7 @@ struct reducer_state {
     controller = caf::actor_cast<caf::actor>(self->current_sender());
     self->send(self, tick_atom::value, ++arming);
     publish();
-    return armed{options.life, 0};
+    return armed{options.life, 0, false, {}, {}, output_in_the_making()};
   }
 
   /// Gets ready to fold; with `fresh` into a new journal.
@@ -120,6 +132,9 @@ struct reducer_state {
         records->sync();
       }
       if (options.snapshots) live.emplace(described, m.events);
+      used.clear();
+      used_not_listed = 0;
+      note_use(*analysis, m.version, m.parameters, fresh);
       if (!options.output.empty()) open_file(m, std::move(described), !fresh);
       host.emplace(analysis->make_reducer_for(facts_of(m), settings), settings, m.version, row_sink());
       host->folds_again = options.folds_again;
@@ -165,14 +180,14 @@ struct reducer_state {
     setup.workers = m.workers;
     for (std::uint32_t w = 0; w < m.workers.size(); ++w)
       if (m.workers[w].gone) fenced.insert(worker_index(w));
-    armed answer{options.life, 0, known, {}};
+    armed answer{options.life, 0, known, {}, {}, output_in_the_making()};
     tell_all_ended();
     tell_again();
     if (!host) return answer;
     if (m.version > setup.version && !report) {
       dtranspose::change_parameters latest{m.head, m.version, m.parameters};
       if (!noted(record::parameters, latest)) return make_error(ec::file_error, journal_trouble);
-      use(latest);
+      use(latest, true);
     }
     for (auto& [life, peer] : peers) ask_again(peer);
     if (!known) self->send(self, tick_atom::value, ++arming);
@@ -218,9 +233,7 @@ struct reducer_state {
     pending = {};
     if (report && file) {
       // It had been finished: the file is there.
-      file->abandon();
-      std::error_code none;
-      std::filesystem::remove(file->partial_path(), none);
+      file->discard();
       file.reset();
     }
     if (host) publish(report.has_value());
@@ -255,7 +268,7 @@ struct reducer_state {
     case record::parameters: {
       dtranspose::change_parameters m;
       if (!read(content, m)) return false;
-      use(m);
+      use(m, false);
       return true;
     }
     case record::closes: {
@@ -314,24 +327,79 @@ struct reducer_state {
     return path;
   }
 
-  void open_file(const arm& m, std::vector<result_description> described, bool overwrite) {
+  void open_file(const arm& m, std::vector<result_description> described, bool again) {
     file_trouble.clear();
-    file = std::make_unique<result_file>(result_file_options{
-        output_of(m), options.overwrite || overwrite, m.events, std::move(described),
-        [wall = options.around.wall] {
-          using std::chrono::system_clock;
-          return system_clock::time_point(
-              std::chrono::duration_cast<system_clock::duration>(std::chrono::nanoseconds(wall())));
-        }});
+    rows_written = false;
+    file = std::make_unique<result_file>(
+        result_file_options{.path = output_of(m),
+                            .overwrite = options.overwrite,
+                            .events = m.events,
+                            .results = std::move(described),
+                            .clock = [wall = options.around.wall] { return time_of(wall()); },
+                            .scan = to_string(m.head.scan),
+                            .analysis = m.analysis,
+                            .version = options.saving.version,
+                            .configuration = to_json(configuration_of(m)),
+                            .layout = options.saving.layout,
+                            .follow = options.saving.follow,
+                            .again = again});
+  }
+
+  static std::chrono::system_clock::time_point time_of(std::int64_t wall) {
+    using std::chrono::system_clock;
+    return system_clock::time_point(
+        std::chrono::duration_cast<system_clock::duration>(std::chrono::nanoseconds(wall)));
+  }
+
+  static value configuration_of(const arm& m) {
+    value_map parameters;
+    for (auto& [name, written] : m.parameters) parameters.set(name, written);
+    value_list workers;
+    for (auto& worker : m.workers) workers.push_back(worker.name);
+    return value_map{{"scan", to_string(m.head.scan)},
+                     {"analysis", m.analysis},
+                     {"parameters", std::move(parameters)},
+                     {"events", m.events},
+                     {"streams", value_list(m.streams.begin(), m.streams.end())},
+                     {"workers", std::move(workers)}};
+  }
+
+  std::string output_in_the_making() const { return file ? file->partial_path().string() : std::string(); }
+
+  /// For the file. When they came is not in the journal.
+  void note_use(const analysis& of, parameters_version version,
+                const std::map<std::string, std::string>& written, bool now) {
+    if (options.output.empty()) return;
+    if (used.size() == most_listed_versions) {
+      ++used_not_listed;
+      return;
+    }
+    nexus::used_parameters noted{version, now ? utc_text(time_of(options.around.wall())) : "", {}, 0, 0, 0};
+    std::map<std::string, std::string> complete;
+    for (auto& p : of.describe_parameters()) complete[p.name] = p.initial;
+    for (auto& [name, text] : written) complete[name] = text;
+    noted.values = nexus::typed_parameters(of.describe_parameters(), complete);
+    used.push_back(std::move(noted));
+  }
+
+  /// Files of scans that ended with the process before this one.
+  void mend_what_was_left() {
+    for (auto& done : mend_left_files(options.output))
+      if (done.what == mending::cleared)
+        spdlog::warn("reducer: {}: its scan did not end; it can be opened again", done.path.string());
+      else
+        spdlog::warn("reducer: {}: its scan did not end, and it cannot be read: {}", done.path.string(),
+                     done.reason);
   }
 
   reducer_host::row_sink row_sink() {
     if (!file && !live) return {};
-    return [this](event_number event, const value& content, parameters_version) {
+    return [this](event_number event, const value& content, parameters_version version) {
       if (live) live->set_row(event, content);
       if (!file || !file_trouble.empty()) return;
       try {
-        file->write_row(event, content);
+        file->write_row(event, content, version);
+        rows_written = true;
       } catch (const std::exception& e) {
         // The fold goes on; at the end the file is made again out of the journal, or the scan ends with this
         // error.
@@ -425,6 +493,29 @@ struct reducer_state {
     changed();
     finish_if_all_here();
     tree_changed();
+    flush_later();
+  }
+
+  /// Who follows the file sees rows after a while, however few come.
+  void flush_later() {
+    if (!file || !rows_written || !file_trouble.empty() || std::exchange(flush_scheduled, true)) return;
+    auto wait = std::max(options.saving.flush, std::chrono::nanoseconds(next_flush - options.around.steady()));
+    self->delayed_send(self, wait, flush_atom::value);
+  }
+
+  void flush_due() {
+    flush_scheduled = false;
+    if (!file || !file_trouble.empty() || !std::exchange(rows_written, false)) return;
+    auto began = options.around.steady();
+    try {
+      blocking_section others_go_on;
+      file->flush();
+    } catch (const std::exception& e) {
+      file_trouble = e.what();
+      spdlog::error("reducer: {}", file_trouble);
+    }
+    auto ended = options.around.steady();
+    next_flush = ended + (part_for_flushes - 1) * (ended - began);
   }
 
   /// What was folded is lost, as the analysis lost it: it is folded again out of the journal. The scan fails
@@ -539,7 +630,7 @@ struct reducer_state {
     if (!is_current(m.head)) return make_error(ec::superseded, "another scan is armed");
     if (m.version <= setup.version || sealed) return setup.version;
     if (!noted(record::parameters, m)) return make_error(ec::file_error, journal_trouble);
-    pace.run([&] { use(m); });
+    pace.run([&] { use(m, true); });
     // The part may be another one, with another timer.
     timer_trouble.clear();
     self->send(self, tick_atom::value, ++arming);
@@ -554,9 +645,10 @@ struct reducer_state {
     return promise;
   }
 
-  void use(const dtranspose::change_parameters& m) {
+  void use(const dtranspose::change_parameters& m, bool now) {
     setup.parameters = m.parameters;
     setup.version = m.version;
+    note_use(*code, m.version, m.parameters, now);
     try {
       host->change_parameters(
           complete_parameters(*code, m.parameters), m.version,
@@ -913,9 +1005,20 @@ struct reducer_state {
       publish(true);
       return done;
     }
+    auto about = last.about.as_map();
+    auto ledger = about ? about->find("ledger") : nullptr;
+    auto announced = ledger ? nexus::announced(*ledger) : nexus::announcement();
+    if (announced.not_to_be_saved && !options.saving.always) {
+      file->discard();
+      file.reset();
+      publish(true);
+      spdlog::info("reducer: {}", not_saved);
+      done.complaints.emplace_back(not_saved);
+      return done;
+    }
     if (!file_trouble.empty()) throw std::runtime_error(file_trouble);
     auto tree = host->published();
-    file->finish(tree);
+    file->finish(tree, ending_of(about, announced.stem));
     publish(true, &tree);
     for (auto& complaint : file->complaints()) done.complaints.push_back(complaint);
     done.output = file->path().string();
@@ -923,10 +1026,26 @@ struct reducer_state {
     return done;
   }
 
+  static constexpr const char* not_saved =
+      "not saved: the streams announced an empty file name, which means that nothing is to be kept";
+
+  scan_ending ending_of(const value_map* about, std::string raw_stem) const {
+    scan_ending ending{
+        .parameters = used, .parameters_not_listed = used_not_listed, .raw_stem = std::move(raw_stem)};
+    if (!about) return ending;
+    if (auto ledger = about->find("ledger")) {
+      ending.entry.set("ledger", nexus::ledger(*ledger));
+      ending.raw = nexus::raw_sources(*ledger, options.saving.raw_path);
+    }
+    if (auto map = about->find("trigger_map")) ending.entry.set("trigger_map", nexus::json_note(to_json(*map)));
+    return ending;
+  }
+
   /// Beside the results, under the same name with another ending.
   caf::result<std::string> keep(const keep_ledger& m) const {
     if (m.head.scan != setup.head.scan || options.output.empty()) return std::string();
-    auto path = output_of(setup).replace_extension(".ledger.json");
+    if (report && report->output.empty()) return std::string();
+    auto path = ledger_path();
     try {
       write_text_file(path, m.text);
     } catch (const std::exception& e) {
@@ -936,8 +1055,16 @@ struct reducer_state {
     return path.string();
   }
 
+  std::filesystem::path ledger_path() const {
+    auto output = report ? std::filesystem::path(report->output) : output_of(setup);
+    auto name = output.replace_extension(".ledger.json").string();
+    // A scan that failed has no other name.
+    if (auto at = name.find("{raw}"); at != name.npos) name.replace(at, 5, to_string(setup.head.scan));
+    return name;
+  }
+
   value status() {
-    value_map m{{"armed", host.has_value()}, {"output", file ? file->path().string() : std::string()}};
+    value_map m{{"armed", host.has_value()}, {"output", output_in_the_making()}};
     auto& trouble = journal_trouble.empty() ? file_trouble : journal_trouble;
     if (!trouble.empty()) m.set("error", trouble);
     m.set("journal", records != nullptr).set("unsynced_bytes", unsynced).set("rejected", rejected);
@@ -979,7 +1106,12 @@ struct reducer_state {
   std::string fold_trouble;         ///< why nothing can be folded any more
   std::uint64_t folded_at_loss = 0; ///< results that were folded when the analysis lost them last
   std::uint32_t losses = 0;         ///< in a row, without a new result between
-  bool remaking = false;            ///< the file is made again out of the journal
+  bool rows_written = false, flush_scheduled = false; ///< since its last flush
+  std::int64_t next_flush = 0;                        ///< not before, on the steady clock
+  /// Parameters of the scan in hand, as its file lists them.
+  std::vector<nexus::used_parameters> used;
+  std::uint64_t used_not_listed = 0;
+  bool remaking = false; ///< the file is made again out of the journal
   /// The fold of the scan in hand; nothing when not armed.
   std::optional<reducer_host> host;
   /// Messages of each sender that are in; one that comes again is not folded again.

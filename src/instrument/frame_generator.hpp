@@ -19,7 +19,7 @@ struct generated_frames {
   dtype type = dtype::uint16;
   std::uint64_t seed = 0;
   std::uint64_t first_message_number = 0; ///< of the start
-  std::string filename = {};              ///< of the start
+  std::string filename = "generated.h5";  ///< of the start; empty: nothing is to be saved
   bool bslz4 = false;                     ///< compressed?
   bool blob_each = false; ///< one blob for each index of the first axis, which then must be there
   bool metadata = false;  ///< nested metadata of the scan in the start, further keys in the images

@@ -36,7 +36,7 @@ generated_frames frames_of(const series_settings& settings) {
   what.bslz4 = options.choice("compression", {"none", "bslz4"}) == "bslz4";
   what.blob_each = options.choice("blobs", {"one", "each"}) == "each";
   what.metadata = options.flag("metadata", false);
-  what.filename = options.text("filename");
+  what.filename = options.text("filename", what.filename);
   what.first_message_number =
       options.whole("message_number", 0, 0, std::numeric_limits<std::uint64_t>::max() / 2);
   options.finish();

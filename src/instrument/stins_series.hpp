@@ -14,7 +14,7 @@ namespace dtranspose {
 /// | compression    | none, bslz4       |                                                           |
 /// | blobs          | one, each         | each: a blob for each index of the first axis of `shape`  |
 /// | metadata       | false, true       | nested metadata in the start, further keys in images      |
-/// | filename       | a text; empty     | of the start                                              |
+/// | filename       | a text            | of the start; generated.h5. Empty: nothing is to be saved |
 /// | message_number | a whole number; 0 | `msg_number` of the start                                 |
 ///
 /// With a view shape and type are those of the camera, `blobs` is one and there are no `metadata`.

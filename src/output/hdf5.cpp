@@ -68,4 +68,61 @@ handle make_space(const std::vector<std::size_t>& shape, const std::string& wher
   return handle(id, H5Sclose, where, "this shape cannot be used");
 }
 
+handle file_access(const std::string& where) {
+  handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, where, "cannot be described");
+  check(H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG), where, "cannot be described");
+  check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_LATEST, H5F_LIBVER_LATEST), where,
+        "cannot be described");
+  check(H5Pset_file_locking(access.get(), false, true), where, "cannot be described");
+  return access;
+}
+
+void begin_following(hid_t file, const std::string& where) {
+  check(H5Fstart_swmr_write(file), where, "cannot be followed by readers ([output] swmr)");
+}
+
+namespace {
+
+void refuse_while_followed(hid_t object, const std::string& where) {
+  handle file(H5Iget_file_id(object), H5Fclose, where, "has no file");
+  unsigned intent = 0;
+  check(H5Fget_intent(file.get(), &intent), where, "does not say how it is open");
+  if (intent & H5F_ACC_SWMR_WRITE)
+    throw std::logic_error(where + ": nothing can be made in a file that readers follow");
+}
+
+} // namespace
+
+handle make_group(hid_t parent, const std::string& name, const std::string& where) {
+  refuse_while_followed(parent, where);
+  return handle(H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, where,
+                "a group cannot be made");
+}
+
+handle make_dataset(hid_t parent, const std::string& name, hid_t type, hid_t space, hid_t settings,
+                    const std::string& where) {
+  refuse_while_followed(parent, where);
+  return handle(H5Dcreate2(parent, name.c_str(), type, space, H5P_DEFAULT, settings, H5P_DEFAULT), H5Dclose,
+                where, "cannot be made");
+}
+
+handle make_attribute(hid_t object, const std::string& name, hid_t type, hid_t space,
+                      const std::string& where) {
+  refuse_while_followed(object, where);
+  return handle(H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, where,
+                "attribute cannot be made");
+}
+
+void remove_attribute(hid_t object, const std::string& name, const std::string& where) {
+  refuse_while_followed(object, where);
+  check(H5Adelete(object, name.c_str()), where, "attribute cannot be removed");
+}
+
+void make_external_link(hid_t parent, const std::string& name, const std::string& file,
+                        const std::string& path, const std::string& where) {
+  refuse_while_followed(parent, where);
+  check(H5Lcreate_external(file.c_str(), path.c_str(), parent, name.c_str(), H5P_DEFAULT, H5P_DEFAULT), where,
+        "a link cannot be made");
+}
+
 } // namespace dtranspose::hdf5

@@ -59,4 +59,23 @@ hid_t type_of(dtype type);
 /// A space of that shape; a scalar where it is empty.
 handle make_space(const std::vector<std::size_t>& shape, const std::string& where);
 
+/// How files are opened: closed with all that is open in them, in the form that readers may follow, and without
+/// the library's locks, which readers of a file that grows would trip over.
+handle file_access(const std::string& where);
+
+/// From now on readers may follow what is written to the file's data sets, until it is closed. Nothing may be
+/// made in it meanwhile: what follows here throws then, as the library itself would let it pass.
+void begin_following(hid_t file, const std::string& where);
+
+/// Makers of objects: the only ones that files of results use, so that none is made while readers follow.
+handle make_group(hid_t parent, const std::string& name, const std::string& where);
+handle make_dataset(hid_t parent, const std::string& name, hid_t type, hid_t space, hid_t settings,
+                    const std::string& where);
+handle make_attribute(hid_t object, const std::string& name, hid_t type, hid_t space,
+                      const std::string& where);
+void remove_attribute(hid_t object, const std::string& name, const std::string& where);
+/// A link to `path` in another file, which need not be there.
+void make_external_link(hid_t parent, const std::string& name, const std::string& file,
+                        const std::string& path, const std::string& where);
+
 } // namespace dtranspose::hdf5

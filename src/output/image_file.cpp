@@ -59,7 +59,7 @@ bool is_filter(const std::optional<codec>& how) { return how == codec::bslz4 || 
 
 struct image_file::state {
   explicit state(std::filesystem::path to)
-      : path(std::move(to)), partial(path.string() + ".partial"), where(partial.string()) {
+      : path(std::move(to)), partial(path.string() + ".part"), where(partial.string()) {
     hdf5::be_quiet();
     hdf5::handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, where, "cannot be described");
     hdf5::check(H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG), where, "cannot be described");

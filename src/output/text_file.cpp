@@ -9,7 +9,7 @@ namespace dtranspose {
 
 void write_text_file(const std::filesystem::path& path, std::string_view text) {
   auto partial = path;
-  partial += ".partial";
+  partial += ".part";
   errno = 0;
   std::ofstream out(partial, std::ios::binary | std::ios::trunc);
   out << text;

@@ -168,8 +168,7 @@ void value_tree::write_entry(hid_t group, const std::string& name, const value& 
   auto list = content.as_list();
   if (!map && !(list && !array_of_numbers(*list) && !all_text(*list)))
     return write_dataset(group, name, content, path);
-  hdf5::handle child(H5Gcreate2(group, name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose,
-                     place(path), "cannot be made");
+  auto child = hdf5::make_group(group, name, place(path));
   if (depth_ == most_depth) return complaints_.add(path, "too deep a tree, left empty from here on");
   ++depth_;
   if (map) write_entries(child.get(), *map, path);
@@ -184,9 +183,7 @@ void value_tree::write_dataset(hid_t group, const std::string& name, const value
   auto content = content_of(x, where);
   if (!content) return complaints_.add(path, "an array without data, or of too many dimensions");
   auto space = hdf5::make_space(content->shape, where);
-  hdf5::handle dataset(H5Dcreate2(group, name.c_str(), content->type.get(), space.get(), H5P_DEFAULT,
-                                  H5P_DEFAULT, H5P_DEFAULT),
-                       H5Dclose, where, "cannot be made");
+  auto dataset = hdf5::make_dataset(group, name, content->type.get(), space.get(), H5P_DEFAULT, where);
   hdf5::check(H5Dwrite(dataset.get(), content->type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, data_of(*content)),
               where, "cannot be written");
 }
@@ -210,11 +207,9 @@ void value_tree::write_attribute(hid_t object, const std::string& name, const va
   if (!content || name.empty()) return complaints_.add(path, "no value that an attribute can have");
   if (content->size() > most_attribute_bytes) return complaints_.add(path, "too large for an attribute");
   if (hdf5::check(H5Aexists(object, name.c_str()), where, "cannot be searched") > 0)
-    hdf5::check(H5Adelete(object, name.c_str()), where, "cannot be replaced");
+    hdf5::remove_attribute(object, name, where);
   auto space = hdf5::make_space(content->shape, where);
-  hdf5::handle attribute(
-      H5Acreate2(object, name.c_str(), content->type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
-      where, "attribute cannot be made");
+  auto attribute = hdf5::make_attribute(object, name, content->type.get(), space.get(), where);
   hdf5::check(H5Awrite(attribute.get(), content->type.get(), data_of(*content)), where,
               "attribute cannot be written");
 }

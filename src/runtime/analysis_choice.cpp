@@ -44,6 +44,7 @@ void apply(const analysis_choice& choice, configuration& settings) {
   if (choice.output.empty()) return;
   settings.output.file = choice.output;
   settings.output.overwrite = true;
+  settings.output.always = true;
 }
 
 } // namespace dtranspose

@@ -82,6 +82,12 @@ struct inspect_command {
 };
 int run_inspect(const inspect_command& command);
 int run_check(const std::string& file, bool json);
+
+struct repair_command {
+  std::vector<std::string> files;
+  bool json = false;
+};
+int run_repair(const repair_command& command);
 int run_analyses(bool json);
 
 } // namespace dtranspose

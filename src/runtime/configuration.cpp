@@ -414,11 +414,27 @@ std::optional<std::string> written_form(const toml::node& node) {
 std::string fault_of_output_name(string_view name) {
   for (auto open = name.find('{'); open != string_view::npos; open = name.find('{', open + 1)) {
     auto place = name.substr(open, name.find('}', open) - open + 1);
-    if (place == "{raw}") return "{raw} " + std::string(unsupported);
-    if (place != "{scan}") return in_quotes(place) + " is no place that is filled; there is only {scan}";
+    if (place != "{scan}" && place != "{raw}")
+      return in_quotes(place) + " is no place that is filled; there are {scan} and {raw}";
+    if (place == "{raw}" && open < name.rfind('/') && name.find('/') != string_view::npos)
+      return "{raw} may be in the name of the file only, not in its folder";
   }
   return {};
 }
+
+/// The same of a path in raw files.
+std::string fault_of_raw_path(string_view path) {
+  if (!path.starts_with('/')) return "must begin with /, as a path in an HDF5 file";
+  for (auto open = path.find('{'); open != string_view::npos; open = path.find('{', open + 1)) {
+    auto place = path.substr(open, path.find('}', open) - open + 1);
+    if (place != "{stream}" && place != "{filename}")
+      return in_quotes(place) + " is no place that is filled; there are {stream} and {filename}";
+  }
+  return {};
+}
+
+/// Larger chunks do not fit HDF5's own cache of a data set.
+constexpr std::uint64_t largest_chunk = 1 << 20;
 
 class configuration_reader {
  public:
@@ -682,10 +698,17 @@ class configuration_reader {
     in.text("file", output.file);
     if (auto fault = fault_of_output_name(output.file); !fault.empty()) in.complain("file", fault);
     in.flag("overwrite", output.overwrite);
+    in.flag("swmr", output.swmr);
+    in.duration("flush", output.flush, any_duration);
+    in.size("chunk", output.chunk);
+    if (output.chunk > largest_chunk) in.complain("chunk", "may be 1MiB at most");
+    read_packing(in, output);
     in.table("raw_path", [this, &output](section& paths) {
       for (auto&& [key, node] : paths.content()) {
         std::string stream(key.str());
-        paths.text(stream, output.raw_path[stream]);
+        auto& path = output.raw_path[stream];
+        paths.text(stream, path);
+        if (auto fault = fault_of_raw_path(path); !fault.empty()) paths.complain(stream, fault);
         if (!has_stream(stream)) paths.complain(stream, "is no configured stream; " + stream_hint(stream));
       }
     });
@@ -694,6 +717,19 @@ class configuration_reader {
   void read_feedback(section& in) {
     in.text("publish", result_.feedback.publish, address_of_a_publisher);
     in.flag("stop", result_.feedback.stop);
+  }
+
+  void read_packing(section& in, output_settings& output) {
+    std::string how = "none";
+    std::uint64_t level = 1;
+    in.text("compression", how);
+    bool packs = how == "gzip";
+    if (!packs && how != "none")
+      in.complain("compression", in_quotes(how) + " is refused: readers without a plug-in could not open the file; "
+                                                  "there are \"none\" and \"gzip\"");
+    in.whole("level", level, 1, 9);
+    if (!packs && in.has("level")) in.complain("level", "is for compression = \"gzip\"");
+    output.deflate = packs ? static_cast<int>(level) : 0;
   }
 
   void read_recording(section& in) {

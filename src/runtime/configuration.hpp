@@ -176,12 +176,24 @@ struct feedback_settings {
 
 /// `[output]`: the file of results.
 struct output_settings {
-  /// May hold `{scan}`, which becomes the scan's id. Default: empty, nothing is saved.
+  /// May hold `{scan}`, which becomes the scan's id, and `{raw}`, which becomes the name of the file that the
+  /// streams announced, without folder and ending. Default: empty, nothing is saved.
   std::string file;
-  /// Where the raw files hold a stream, by stream, for links. Default: empty.
+  /// Where the raw files hold a stream, by stream, for links; may hold `{stream}` and `{filename}`. Default:
+  /// empty.
   std::map<std::string, std::string> raw_path;
   /// May a file of that name be replaced? Default: false.
   bool overwrite = false;
+  /// Is a scan saved whose streams announce that nothing is to be? `--output` asks for it. Default: false.
+  bool always = false;
+  /// May readers follow the file in the making? Default: true.
+  bool swmr = true;
+  /// Bytes of a chunk, up to 1 MiB; 0: what suits each result. Default: 0.
+  std::uint64_t chunk = 0;
+  /// Level at which results are deflated, 1 to 9; 0: they are not packed. Default: 0.
+  int deflate = 0;
+  /// How long rows may wait until readers see them. Default: 1s.
+  std::chrono::nanoseconds flush = std::chrono::seconds(1);
 };
 
 enum class recording_form : std::uint8_t {

@@ -106,6 +106,16 @@ CLI::App* add_inspect(CLI::App& app, inspect_command& c) {
   return sub;
 }
 
+CLI::App* add_repair(CLI::App& app, repair_command& c) {
+  auto sub = app.add_subcommand(
+      "repair",
+      "files of results that were left behind: what keeps readers out is cleared, nothing else changes.\n"
+      "Status 0: every file can be opened now; 1: one is being written or cannot be repaired.");
+  sub->add_option("files", c.files, "HDF5 files, as FILE.part")->required()->check(CLI::ExistingFile);
+  sub->add_flag("--json", c.json, "print the summary as one JSON object on the last line");
+  return sub;
+}
+
 CLI::App* add_simulate(CLI::App& app, simulate_command& c) {
   auto sub =
       app.add_subcommand("simulate", "instruments: real sockets that send what the configuration describes");
@@ -161,6 +171,7 @@ int run(int argc, char** argv) {
   replay_command replay;
   simulate_command simulate;
   inspect_command inspect;
+  repair_command repair;
   std::string checked;
   plan_request plan;
   bool check_json = false, analyses_json = false;
@@ -168,6 +179,7 @@ int run(int argc, char** argv) {
   auto replaying = add_replay(app, replay);
   auto simulating = add_simulate(app, simulate);
   auto inspecting = add_inspect(app, inspect);
+  auto repairing = add_repair(app, repair);
   auto checking = app.add_subcommand("check", "is this configuration sound?");
   checking->add_option("config", checked, "configuration file")->required()->check(CLI::ExistingFile);
   checking->add_flag("--json", check_json, "print the summary as one JSON object");
@@ -179,6 +191,7 @@ int run(int argc, char** argv) {
   if (*replaying) return run_replay(replay);
   if (*simulating) return run_simulate(simulate);
   if (*inspecting) return run_inspect(inspect);
+  if (*repairing) return run_repair(repair);
   if (*checking) return run_check(checked, check_json);
   if (*listing) return run_analyses(analyses_json);
   if (roles.roles.empty()) {

@@ -312,7 +312,18 @@ struct node::state {
                                .fsync = options.settings.reducer.fsync,
                                .pause_when_full = options.settings.reducer.pause_when_full,
                                .snapshots = options.snapshots,
-                               .snapshots_per_second = options.settings.reducer.snapshots_per_second});
+                               .snapshots_per_second = options.settings.reducer.snapshots_per_second,
+                               .saving = saving()});
+  }
+
+  saving_options saving() const {
+    auto& output = options.settings.output;
+    return {.always = output.always,
+            .follow = output.swmr,
+            .layout = {.chunk = output.chunk, .deflate = output.deflate},
+            .flush = output.flush,
+            .raw_path = output.raw_path,
+            .version = std::string(version())};
   }
 
   void build_member() {

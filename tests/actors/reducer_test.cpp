@@ -606,7 +606,7 @@ TEST_F(reducer, says_again_how_a_scan_ended) {
   EXPECT_EQ(again.complaints, done.complaints);
   controller.send(actor, disarm{head_of()});
   EXPECT_EQ(column(done.output, "/entry/result/mean")[0], 0.0);
-  EXPECT_FALSE(std::filesystem::exists(done.output + ".partial"));
+  EXPECT_FALSE(std::filesystem::exists(done.output + ".part"));
 }
 
 TEST_F(reducer, may_finish_again_when_it_died_in_the_middle) {
@@ -686,11 +686,11 @@ TEST_F(reducer, the_file_bears_its_name_at_the_end) {
   fold(first, 0, mapped({slots(0)}));
   auto named = directory / (to_string(scan_id{1, 1}) + ".h5");
   EXPECT_FALSE(std::filesystem::exists(named));
-  EXPECT_TRUE(std::filesystem::exists(named.string() + ".partial"));
+  EXPECT_TRUE(std::filesystem::exists(named.string() + ".part"));
   auto m = finish({{worker_index(0), 1, ""}}).get();
   EXPECT_EQ(m.output, named.string());
   EXPECT_TRUE(std::filesystem::exists(named));
-  EXPECT_FALSE(std::filesystem::exists(named.string() + ".partial"));
+  EXPECT_FALSE(std::filesystem::exists(named.string() + ".part"));
 }
 
 TEST_F(reducer, a_scan_that_is_given_up_leaves_no_file_of_that_name) {

@@ -34,12 +34,16 @@ def write_dump(path, events):
     return path
 
 
+# What a file of results says of its own scan: another one of the same data says something else.
+OF_ONE_SCAN = ("start_time", "end_time", "entry_identifier", "process", "ledger", "trigger_map", "instrument")
+
+
 def datasets(path):
-    """Everything in an HDF5 file that does not tell the time: {name: array}, {name: attributes}."""
+    """Everything in an HDF5 file that does not tell of its own scan: {name: array}, {name: attributes}."""
     arrays, attributes = {}, {}
 
     def visit(name, node):
-        if name in ("entry/start_time", "entry/end_time"):
+        if name.removeprefix("entry/").split("/")[0] in OF_ONE_SCAN:
             return
         attributes[name] = {key: str(content) for key, content in node.attrs.items()}
         if isinstance(node, h5py.Dataset):

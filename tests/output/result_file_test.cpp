@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "output/file_mending.hpp"
 #include "output/hdf5.hpp"
 #include "temporary_directory.hpp"
 
@@ -84,6 +85,17 @@ class reader {
     hdf5::handle range(H5Aget_space(it.get()), H5Sclose, name, "space");
     return texts_of(std::move(type), std::move(range),
                     [&](hid_t type, void* into) { return H5Aread(it.get(), type, into); });
+  }
+
+  std::string external_link(const std::string& name) const {
+    H5L_info_t info;
+    hdf5::check(H5Lget_info(file_.get(), name.c_str(), &info, H5P_DEFAULT), name, "link");
+    if (info.type != H5L_TYPE_EXTERNAL) return {};
+    std::vector<char> text(info.u.val_size);
+    H5Lget_val(file_.get(), name.c_str(), text.data(), text.size(), H5P_DEFAULT);
+    const char *file = nullptr, *path = nullptr;
+    H5Lunpack_elink_val(text.data(), text.size(), nullptr, &file, &path);
+    return std::string(file) + ":" + path;
   }
 
   template <class T>
@@ -428,11 +440,239 @@ TEST_F(result_file_test, refuses_to_overwrite) {
 }
 
 TEST_F(result_file_test, a_file_that_appeared_meanwhile_stays) {
+  for (auto name : {"scan-2.h5", "scan-3.h5"}) {
+    std::filesystem::remove(path_);
+    result_file file(options(1));
+    std::ofstream(path_) << "precious";
+    file.finish({});
+    EXPECT_EQ(std::filesystem::file_size(path_), 8u);
+    EXPECT_EQ(file.path(), directory_ / name);
+    EXPECT_TRUE(reader(directory_ / name).has("/entry/end_time"));
+    EXPECT_THAT(file.complaints(), ElementsAre(AllOf(HasSubstr("scan.h5: was there already"), HasSubstr(name))));
+  }
+}
+
+TEST_F(result_file_test, a_scan_that_is_finished_again_replaces_what_it_had_finished_but_nothing_else) {
+  auto given = options(1, {{"x"}});
+  given.scan = "one";
+  auto finish = [&](double x) {
+    result_file file(given);
+    file.write_row(event_number(0), x);
+    file.finish({});
+    return file.path();
+  };
+  EXPECT_EQ(finish(1), path_);
+  given.again = true;
+  EXPECT_EQ(finish(2), path_);
+  EXPECT_THAT(reader(path_).numbers<double>(at("x")), ElementsAre(2));
+  given.scan = "other";
+  EXPECT_EQ(finish(3), directory_ / "scan-2.h5");
+  EXPECT_THAT(reader(path_).numbers<double>(at("x")), ElementsAre(2));
+}
+
+TEST_F(result_file_test, the_name_that_streams_announce_becomes_part_of_its_own) {
+  auto given = options(1);
+  given.path = directory_ / "{raw}_processed.h5";
+  given.scan = "the-scan";
+  for (auto [stem, name] : {std::pair("xrd", "xrd_processed.h5"), std::pair("", "the-scan_processed.h5")}) {
+    result_file file(given);
+    EXPECT_EQ(file.partial_path(), directory_ / "the-scan_processed.h5.part");
+    EXPECT_TRUE(std::filesystem::exists(file.partial_path()));
+    file.finish({}, {.raw_stem = stem});
+    EXPECT_EQ(file.path(), directory_ / name);
+    EXPECT_TRUE(reader(directory_ / name).has("/entry/entry_identifier"));
+  }
+}
+
+TEST_F(result_file_test, a_part_that_is_left_keeps_its_content_under_a_number) {
+  auto leave = [&](double x, bool overwrite) {
+    auto given = options(1, {{"x"}});
+    given.overwrite = overwrite;
+    result_file file(given);
+    file.write_row(event_number(0), x);
+  };
+  auto number_in = [&](const char* name) { return reader(directory_ / name).numbers<double>(at("x"))[0]; };
+  leave(1, false);
+  leave(2, false);
+  leave(3, false);
+  EXPECT_EQ(number_in("scan.h5.part.1"), 1);
+  EXPECT_EQ(number_in("scan.h5.part.2"), 2);
+  EXPECT_EQ(number_in("scan.h5.part"), 3);
+  leave(4, true);
+  EXPECT_EQ(number_in("scan.h5.part"), 4);
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "scan.h5.part.3"));
+}
+
+TEST_F(result_file_test, a_part_that_is_being_written_is_not_touched) {
+  for (bool overwrite : {false, true}) {
+    result_file file(options(1, {{"x"}}));
+    auto other = options(1);
+    other.overwrite = overwrite;
+    EXPECT_THAT(error_of(other), HasSubstr("scan.h5.part: is being written by another process"));
+    file.write_row(event_number(0), 5);
+    file.abandon();
+    EXPECT_THAT(reader(file.partial_path()).numbers<double>(at("x")), ElementsAre(5));
+    std::filesystem::remove(file.partial_path());
+  }
+}
+
+TEST_F(result_file_test, discards_what_is_not_to_be_saved) {
+  result_file file(options(1, {{"x"}}));
+  file.discard();
+  EXPECT_TRUE(std::filesystem::is_empty(directory_.path()));
+}
+
+/// What a crash would leave now.
+std::filesystem::path crashed(const result_file& file) {
+  auto copy = file.partial_path();
+  copy += ".copy";
+  std::filesystem::copy_file(file.partial_path(), copy, std::filesystem::copy_options::overwrite_existing);
+  return copy;
+}
+
+class followed_result_file_test : public result_file_test, public testing::WithParamInterface<int> {};
+
+INSTANTIATE_TEST_SUITE_P(plain_and_packed, followed_result_file_test, testing::Values(0, 6));
+
+TEST_P(followed_result_file_test, grows_with_what_is_flushed_and_survives_its_writer) {
+  auto given = options(5000, {{"x"}, {"image", dtype::uint16, {600, 1000}}, {"profile", dtype::float32, {100}}});
+  given.follow = true;
+  given.layout.deflate = GetParam();
+  result_file file(given);
+  file.flush();
+  std::vector<float> profile(100, 1);
+  const std::vector<std::uint16_t> pixels(600000, 3);
+  const auto image = array::of(std::span<const std::uint16_t>(pixels), {600, 1000});
+  for (std::uint64_t event = 0; event < 3000; ++event) {
+    profile[0] = static_cast<float>(event);
+    value_map row{{"x", double(event)}, {"profile", array::of(profile)}};
+    if (event == 7) row.set("image", image);
+    file.write_row(event_number(event), row);
+    if (event % 1000 != 10) continue;
+    file.flush();
+    auto copy = crashed(file);
+    EXPECT_THROW(reader{copy}, std::runtime_error); // its mark keeps readers out
+    auto mended = mend_file(copy);
+    EXPECT_EQ(mended.what, mending::cleared) << mended.reason;
+    reader in(copy);
+    auto x = in.numbers<double>(at("x"));
+    ASSERT_EQ(x.size(), event + 1);
+    for (std::size_t i = 0; i < x.size(); ++i) ASSERT_EQ(x[i], double(i));
+    EXPECT_EQ(in.numbers<float>(at("profile"))[event * 100], static_cast<float>(event));
+    EXPECT_THAT(in.shape(at("image")), ElementsAre(8, 600, 1000));
+    EXPECT_EQ(in.numbers<std::uint16_t>(at("image"))[7 * 600000 + 1], 3);
+  }
+  file.finish(value_map{{"late", 1}});
+  EXPECT_THAT(file.complaints(), IsEmpty());
+  reader in(path_);
+  auto x = in.numbers<double>(at("x"));
+  ASSERT_EQ(x.size(), 5000u);
+  EXPECT_EQ(x[2999], 2999);
+  EXPECT_TRUE(std::isnan(x[3000]) && std::isnan(x[4999]));
+  EXPECT_THAT(in.shape(at("image")), ElementsAre(5000, 600, 1000));
+  EXPECT_THAT(in.numbers<std::int64_t>(at("late")), ElementsAre(1));
+}
+
+TEST_F(result_file_test, packed_files_are_smaller_and_have_the_same_content) {
+  auto given = options(20000, {{"x", dtype::int64, {}}, {"profile", dtype::float64, {64}}});
+  auto fill = [&](int deflate) {
+    given.layout.deflate = deflate;
+    given.overwrite = true;
+    result_file file(given);
+    std::mt19937 random(3);
+    std::vector<double> profile(64);
+    for (int i = 0; i < 30000; ++i) {
+      std::uint64_t event = random() % 20000;
+      profile[5] = static_cast<double>(event);
+      file.write_row(event_number(event), value_map{{"x", i}, {"profile", array::of(profile)}});
+      if (i % 7000 == 0) file.flush();
+    }
+    file.finish({});
+    reader in(path_);
+    return std::pair(in.numbers<std::int64_t>(at("x")), in.numbers<double>(at("profile")));
+  };
+  auto plain = fill(0);
+  auto plain_size = std::filesystem::file_size(path_);
+  auto packed = fill(9);
+  EXPECT_EQ(plain.first, packed.first);
+  EXPECT_TRUE(std::equal(plain.second.begin(), plain.second.end(), packed.second.begin(),
+                         [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }));
+  EXPECT_LT(std::filesystem::file_size(path_), plain_size / 2);
+}
+
+TEST_F(result_file_test, chunks_are_as_large_as_asked_for) {
+  auto given = options(3, {{"scalar"}, {"small", dtype::uint8, {3, 5}}, {"image", dtype::uint16, {500, 1000}}});
+  given.layout.chunk = 64 << 10;
+  result_file(given).finish({});
+  reader in(path_);
+  EXPECT_THAT(in.chunk(at("scalar")), ElementsAre(8192));
+  EXPECT_THAT(in.chunk(at("small")), ElementsAre(4369, 3, 5));
+  EXPECT_THAT(in.chunk(at("image")), ElementsAre(1, 500, 1000));
+}
+
+TEST_F(result_file_test, every_event_says_which_parameters_made_its_result) {
+  auto given = options(5, {{"x"}});
+  given.scan = "the-scan";
+  given.analysis = "roi";
+  given.version = "1.2";
+  given.configuration = "{}";
+  result_file file(given);
+  file.write_row(event_number(1), 1, parameters_version(1));
+  file.write_row(event_number(0), 1, parameters_version(1));
+  file.write_row(event_number(4), 1, parameters_version(3));
+  file.finish({}, {.parameters = {{parameters_version(1), "2024-10-07T08:49:10Z", {{"rows", "0:4"}}},
+                                  {parameters_version(2), "", {}},
+                                  {parameters_version(3), "", {{"rows", "1:4"}}}}});
+  reader in(path_);
+  EXPECT_THAT(in.numbers<std::uint32_t>("/entry/process/parameters_version"), ElementsAre(1, 1, 0, 0, 3));
+  EXPECT_THAT(in.texts("/entry/entry_identifier"), ElementsAre("the-scan"));
+  EXPECT_THAT(in.texts("/entry/process/version"), ElementsAre("1.2"));
+  EXPECT_THAT(in.attribute_texts("/entry/process", "NX_class"), ElementsAre("NXprocess"));
+  EXPECT_THAT(in.texts("/entry/process/configuration/data"), ElementsAre("{}"));
+  EXPECT_THAT(in.texts("/entry/process/parameters/3/rows"), ElementsAre("1:4"));
+  auto uses = [&](const std::string& version) {
+    return in.attribute_number<std::uint64_t>("/entry/process/parameters/" + version, "results");
+  };
+  EXPECT_EQ(uses("1"), 2u);
+  EXPECT_EQ(uses("2"), 0u);
+  EXPECT_EQ(in.attribute_number<std::uint64_t>("/entry/process/parameters/3", "first_event"), 4u);
+  EXPECT_FALSE(in.has_attribute("/entry/process/parameters/2", "first_event"));
+}
+
+TEST_F(result_file_test, leads_to_a_plot) {
+  {
+    result_file file(options(3, {{"none", dtype::float64, {0}},
+                                 {"profile", dtype::float32, {2}, result_extent::per_event, "", {"radius"}}}));
+    file.finish(value_map{{"radius", value_list{0.5, 1.5}}});
+  }
+  {
+    reader in(path_);
+    EXPECT_THAT(in.attribute_texts("/entry/result", "NX_class"), ElementsAre("NXdata"));
+    EXPECT_THAT(in.attribute_texts("/entry/result", "signal"), ElementsAre("profile"));
+    EXPECT_THAT(in.attribute_texts("/entry/result", "axes"), ElementsAre(".", "radius"));
+    EXPECT_THAT(in.attribute_texts(at("profile"), "interpretation"), ElementsAre("spectrum"));
+  }
+  auto published = options(3, {{"total", dtype::float64, {}, result_extent::per_scan},
+                               {"map", dtype::float64, {2, 3}, result_extent::per_scan, "", {"y", "x"}}});
+  published.overwrite = true;
+  const std::vector<double> numbers(6, 1);
+  result_file(published).finish(value_map{{"total", 1},
+                                          {"map", array::of(std::span<const double>(numbers), {2, 3})},
+                                          {"x", value_list{1, 2, 3}},
+                                          {"y", value_list{1, 2, 3}}});
+  reader in(path_);
+  EXPECT_THAT(in.attribute_texts("/entry/result", "signal"), ElementsAre("map"));
+  EXPECT_THAT(in.attribute_texts("/entry/result", "axes"), ElementsAre(".", "x")); // y is too long
+}
+
+TEST_F(result_file_test, links_to_what_streams_announced) {
   result_file file(options(1));
-  std::ofstream(path_) << "precious";
-  EXPECT_THROW(file.finish({}), std::runtime_error);
-  EXPECT_EQ(std::filesystem::file_size(path_), 8u);
-  EXPECT_TRUE(reader(file.partial_path()).has("/entry/end_time"));
+  file.finish({}, {.raw = {{"pilatus", "/raw/a.h5", "/entry/data"}, {"camera", "b.h5", ""}}});
+  reader in(path_);
+  EXPECT_THAT(in.texts("/entry/instrument/pilatus/file_name"), ElementsAre("/raw/a.h5"));
+  EXPECT_THAT(in.attribute_texts("/entry/instrument/camera", "NX_class"), ElementsAre("NXdetector"));
+  EXPECT_EQ(in.external_link("/entry/instrument/pilatus/data"), "/raw/a.h5:/entry/data");
+  EXPECT_FALSE(in.has("/entry/instrument/camera/data"));
 }
 
 TEST_F(result_file_test, refuses_directories_that_cannot_be_used) {
@@ -471,7 +711,7 @@ TEST_F(result_file_test, an_abandoned_file_keeps_its_rows) {
   for (bool by_hand : {true, false}) {
     give_up(by_hand);
     EXPECT_FALSE(std::filesystem::exists(path_));
-    EXPECT_THAT(reader(directory_ / "scan.h5.partial").numbers<double>(at("x")), ElementsAre(IsNan(), 4));
+    EXPECT_THAT(reader(directory_ / "scan.h5.part").numbers<double>(at("x")), ElementsAre(IsNan(), 4));
   }
 }
 

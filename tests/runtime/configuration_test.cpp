@@ -128,8 +128,13 @@ disk_full = "fail"
 fsync = "0"
 snapshots_per_second = 2.5
 [output]
-file = "run_{scan}.h5"
-raw_path = { det = "/entry/data" }
+file = "run_{scan}_{raw}.h5"
+raw_path = { det = "/entry/{stream}/{filename}" }
+swmr = false
+flush = "5s"
+chunk = "64KiB"
+compression = "gzip"
+level = 3
 overwrite = true
 [recording]
 directory = "recordings"
@@ -191,8 +196,12 @@ every = 5
   EXPECT_FALSE(x.reducer.pause_when_full);
   EXPECT_EQ(x.reducer.fsync, 0s);
   EXPECT_EQ(x.reducer.snapshots_per_second, 2.5);
-  EXPECT_EQ(x.output.file, "run_{scan}.h5");
-  EXPECT_THAT(x.output.raw_path, ElementsAre(Pair("det", "/entry/data")));
+  EXPECT_EQ(x.output.file, "run_{scan}_{raw}.h5");
+  EXPECT_THAT(x.output.raw_path, ElementsAre(Pair("det", "/entry/{stream}/{filename}")));
+  EXPECT_FALSE(x.output.swmr);
+  EXPECT_EQ(x.output.flush, 5s);
+  EXPECT_EQ(x.output.chunk, 64u << 10);
+  EXPECT_EQ(x.output.deflate, 3);
   EXPECT_TRUE(x.output.overwrite);
   EXPECT_EQ(x.recording.directory, "recordings");
   EXPECT_EQ(x.recording.as, recording_form::dump);
@@ -399,10 +408,20 @@ TEST(configuration, one_finding_each) {
        "x.toml:2: [reducer] disk_full: \"stop\" is not one of \"fail\", \"pause\""},
       {"[reducer]\nsnapshots_per_second = 0",
        "x.toml:2: [reducer] snapshots_per_second: 0 is not a number above 0"},
-      {"[output]\nfile = '{raw}.h5'", "x.toml:2: [output] file: {raw} is not supported by this version yet"},
+      {"[output]\nfile = '{raw}/a.h5'",
+       "x.toml:2: [output] file: {raw} may be in the name of the file only, not in its folder"},
+      {"[output]\nchunk = '2MiB'", "x.toml:2: [output] chunk: may be 1MiB at most"},
+      {"[output]\ncompression = 'zstd'",
+       "x.toml:2: [output] compression: \"zstd\" is refused: readers without a plug-in could not open the file; "
+       "there are \"none\" and \"gzip\""},
+      {"[output]\nlevel = 3", "x.toml:2: [output] level: is for compression = \"gzip\""},
       {"[output]\nfile = '{scna}.h5'", "x.toml:2: [output] file: \"{scna}\" is no place that is filled"},
       {"[output]\nfile = 'a{'", "x.toml:2: [output] file: \"{\" is no place that is filled"},
       {"[output]\noverwrite = 1", "x.toml:2: [output] overwrite: 1 is not true or false"},
+      {"[[stream]]\nname = 'x'\nprotocol = 'stins'\nurl = 'tcp://a:1'\n[output.raw_path]\nx = 'a'",
+       "[output.raw_path] x: must begin with /, as a path in an HDF5 file"},
+      {"[[stream]]\nname = 'x'\nprotocol = 'stins'\nurl = 'tcp://a:1'\n[output.raw_path]\nx = '/{raw}'",
+       "[output.raw_path] x: \"{raw}\" is no place that is filled"},
       {"[output.raw_path]\nx = '/a'",
        "x.toml:2: [output.raw_path] x: is no configured stream; there is none"},
       {"[analysis]\nuse = ['a,b']",
