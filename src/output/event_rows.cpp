@@ -160,7 +160,7 @@ event_rows::page& event_rows::free_page() {
   if (pages_.size() < most_pages_) return pages_.emplace_back();
   auto& oldest =
       *std::min_element(pages_.begin(), pages_.end(), [](auto& a, auto& b) { return a.used < b.used; });
-  write(oldest, true);
+  write(oldest, occasion::closing);
   return oldest;
 }
 
@@ -169,7 +169,8 @@ void event_rows::load(page& into, std::uint64_t number) {
   into.number = number;
   into.set = 0;
   into.unpacked = false;
-  if (number < stored_.size() && stored_[number])
+  into.reloaded = number < stored_.size() && stored_[number];
+  if (into.reloaded)
     read(into, rows.get());
   else
     for (std::size_t at = 0; at < page_bytes_; at += missing_.size())
@@ -195,7 +196,9 @@ void event_rows::read(page& into, std::byte* rows) {
   std::memcpy(rows, packed_.data(), size);
 }
 
-void event_rows::write(page& from, bool pack) {
+void event_rows::write(page& from, occasion why) {
+  bool pack = why == occasion::completion ||
+              (!from.reloaded && (why == occasion::closing || from.set >= page_rows_));
   if (!from.dirty && !(pack && from.unpacked)) return;
   extend(length_);
   std::vector<hsize_t> offset(result_.shape.size() + 1);
@@ -203,13 +206,11 @@ void event_rows::write(page& from, bool pack) {
   std::span<const std::byte> chunk(from.rows.get(), page_bytes_);
   std::uint32_t left_out = 0;
   if (layout_.deflate > 0) {
-    auto full = from.set >= page_rows_;
-    if ((pack || full) && pack_chunk(chunk, missing_.size(), layout_.deflate, packed_)) {
+    if (pack && pack_chunk(chunk, missing_.size(), layout_.deflate, packed_))
       chunk = packed_;
-    } else {
+    else
       left_out = shuffle_and_deflate;
-    }
-    from.unpacked = left_out != 0 && !pack;
+    from.unpacked = !pack;
   }
   hdf5::check(
       H5Dwrite_chunk(dataset_.get(), H5P_DEFAULT, left_out, offset.data(), chunk.size(), chunk.data()), where_,
@@ -242,12 +243,12 @@ void event_rows::write_large(std::uint64_t row, const std::byte* data) {
 }
 
 void event_rows::flush() {
-  for (auto& page : pages_) write(page, false);
+  for (auto& page : pages_) write(page, occasion::flush);
   hdf5::check(H5Dflush(dataset_.get()), where_, "cannot be written");
 }
 
 void event_rows::complete() {
-  for (auto& page : pages_) write(page, true);
+  for (auto& page : pages_) write(page, occasion::completion);
   extend(events_);
 }
 

@@ -30,7 +30,7 @@ struct row_layout {
 /// type: NaN, the lowest of a signed and the highest of an unsigned type.
 ///
 /// A page that is flushed before it is full is written as it is, and packed when it makes room: packing it
-/// each time would leave holes in the file.
+/// each time would leave holes in the file. One that is opened again is packed no more until the end.
 ///
 /// Throws std::runtime_error where the library fails.
 class event_rows {
@@ -58,6 +58,7 @@ class event_rows {
     std::uint64_t used = 0;  ///< when, by `clock_`
     std::uint64_t set = 0;   ///< rows, each time that one is
     bool dirty = false;
+    bool reloaded = false; ///< it was closed before
     bool unpacked = false; ///< in the file, where it is to be packed
     std::unique_ptr<std::byte[]> rows = {};
   };
@@ -69,7 +70,8 @@ class event_rows {
   page& free_page();
   void load(page& into, std::uint64_t number);
   void read(page& into, std::byte* rows);
-  void write(page& from, bool pack);
+  enum class occasion : std::uint8_t { flush, closing, completion };
+  void write(page& from, occasion why);
   void extend(std::uint64_t rows);
   void write_large(std::uint64_t row, const std::byte* data);
 

@@ -11,7 +11,7 @@ namespace dtranspose {
 namespace {
 
 std::string runs_of(const std::string& mapping, bool wrap = false, std::size_t most = 100) {
-  auto map = trigger_map::parse(R"({"parts":{"main":{"mapping":)" + mapping + R"(}},"sequence":["main"]})", wrap);
+  auto map = trigger_map::parse(R"({"parts":{"main":)" + mapping + R"(},"sequence":["main"]})", wrap);
   return map ? to_json(map_runs(**map, most)) : "malformed";
 }
 
