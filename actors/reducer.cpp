@@ -499,7 +499,8 @@ struct reducer_state {
   /// Who follows the file sees rows after a while, however few come.
   void flush_later() {
     if (!file || !rows_written || !file_trouble.empty() || std::exchange(flush_scheduled, true)) return;
-    auto wait = std::max(options.saving.flush, std::chrono::nanoseconds(next_flush - options.around.steady()));
+    auto wait =
+        std::max(options.saving.flush, std::chrono::nanoseconds(next_flush - options.around.steady()));
     self->delayed_send(self, wait, flush_atom::value);
   }
 
@@ -1037,7 +1038,8 @@ struct reducer_state {
       ending.entry.set("ledger", nexus::ledger(*ledger));
       ending.raw = nexus::raw_sources(*ledger, options.saving.raw_path);
     }
-    if (auto map = about->find("trigger_map")) ending.entry.set("trigger_map", nexus::json_note(to_json(*map)));
+    if (auto map = about->find("trigger_map"))
+      ending.entry.set("trigger_map", nexus::json_note(to_json(*map)));
     return ending;
   }
 

@@ -55,4 +55,10 @@ std::uint64_t event_choice::most() const {
   return sum;
 }
 
+std::uint64_t event_choice::end() const {
+  std::uint64_t end = 0;
+  for (auto& r : ranges_) end = std::max(end, r.first + (r.end - r.first - 1) / r.step * r.step + 1);
+  return end;
+}
+
 } // namespace dtranspose

@@ -16,6 +16,8 @@ class event_choice {
   bool contains(std::uint64_t event) const;
   /// How many events there are in it, counted twice where ranges overlap.
   std::uint64_t most() const;
+  /// One more than the last of them; 0 where there is none.
+  std::uint64_t end() const;
 
  private:
   struct range {

@@ -13,6 +13,7 @@
 #include "analysis/chain.hpp"
 #include "analysis/cog.hpp"
 #include "analysis/correlate.hpp"
+#include "analysis/crop.hpp"
 #include "analysis/histogram.hpp"
 #include "analysis/hits.hpp"
 #include "analysis/none.hpp"
@@ -23,6 +24,7 @@
 #include "analysis/statistics.hpp"
 #include "analysis/sum.hpp"
 #include "analysis/timeint.hpp"
+#include "analysis/tomo.hpp"
 #include "analysis/xrf.hpp"
 #include "model/parameter_book.hpp"
 #include "python/python_analysis.hpp"
@@ -92,11 +94,12 @@ std::string converted(const analysis& what, const parameter_description& p, cons
 } // namespace
 
 std::vector<std::shared_ptr<const analysis>> built_in_analyses() {
-  return {make_none_analysis(),      make_roi_analysis(),       make_sum_analysis(),
-          make_azint_analysis(),     make_cog_analysis(),       make_pileup_analysis(),
-          make_hits_analysis(),      make_xrf_analysis(),       make_normalise_analysis(),
-          make_sort_analysis(),      make_histogram_analysis(), make_timeint_analysis(),
-          make_correlate_analysis(), make_statistics_analysis()};
+  return {make_none_analysis(),      make_roi_analysis(),        make_sum_analysis(),
+          make_azint_analysis(),     make_cog_analysis(),        make_pileup_analysis(),
+          make_hits_analysis(),      make_xrf_analysis(),        make_normalise_analysis(),
+          make_sort_analysis(),      make_histogram_analysis(),  make_timeint_analysis(),
+          make_correlate_analysis(), make_statistics_analysis(), make_crop_analysis(),
+          make_tomo_analysis()};
 }
 
 std::string shown_analysis(const std::string& names) {

@@ -725,8 +725,9 @@ class configuration_reader {
     in.text("compression", how);
     bool packs = how == "gzip";
     if (!packs && how != "none")
-      in.complain("compression", in_quotes(how) + " is refused: readers without a plug-in could not open the file; "
-                                                  "there are \"none\" and \"gzip\"");
+      in.complain("compression", in_quotes(how) +
+                                     " is refused: readers without a plug-in could not open the file; "
+                                     "there are \"none\" and \"gzip\"");
     in.whole("level", level, 1, 9);
     if (!packs && in.has("level")) in.complain("level", "is for compression = \"gzip\"");
     output.deflate = packs ? static_cast<int>(level) : 0;
