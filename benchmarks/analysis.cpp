@@ -15,6 +15,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "analysis/back_projection.hpp"
+#include "analysis/projection_filter.hpp"
 #include "analysis/registry.hpp"
 #include "figures.hpp"
 #include "protocol/compression.hpp"
@@ -98,6 +100,14 @@ std::vector<analysis_case> all_cases() {
   for (double mean : {0.1, 3.0}) azint("bslz4, azint bbox", 2048, mean, true);
   for (std::string name : {"roi", "sum", "cog", "pileup", "hits"})
     all.push_back({name, name, {}, 2048, 0.1, false});
+  all.push_back(
+      {"crop", "crop", {{"rows", "0:512"}, {"columns", "0:512"}, {"type", "uint32"}}, 2048, 0.1, false});
+  all.push_back({"tomo, worker, 4 rows",
+                 "tomo",
+                 {{"angle", "detector:frame"}, {"rows", "0:2048:512"}, {"flats", "1"}, {"first", "0"}},
+                 2048,
+                 0.1,
+                 false});
   return all;
 }
 
@@ -129,6 +139,41 @@ measured measure(const analysis_case& c, int repeat) {
     worker->flush();
   }
   return m;
+}
+
+/// Seconds that the reducer takes for one projection of one slice, with so many added at a time.
+std::vector<double> seconds_per_projection(std::size_t columns, std::size_t together, int repeat) {
+  std::vector<float> slice(columns * columns);
+  projection_filter filter(columns, filter_window::ram_lak);
+  double angle = 0;
+  auto add = [&] {
+    std::vector<smeared_projection> all;
+    for (std::size_t i = 0; i < together; ++i) {
+      std::vector<float> line(columns, 1.0F);
+      filter.apply(line);
+      all.emplace_back(line, angle += 0.2, 0.5 * static_cast<double>(columns), 1);
+    }
+    back_project(slice, columns, all);
+  };
+  std::vector<double> seconds;
+  for (int i = 0; i < repeat; ++i) seconds.push_back(measure(add) / static_cast<double>(together));
+  return seconds;
+}
+
+nlohmann::json print_back_projection(int repeat) {
+  fmt::print("\n{:<20} {:>8}  {:<24} {:>9}\n", "tomo, reducer", "together", "ms min/median/max", "ns/pixel");
+  auto rows = nlohmann::json::array();
+  for (std::size_t columns : {512, 1024, 2048})
+    for (std::size_t together : {1, 8}) {
+      auto seconds = seconds_per_projection(columns, together, repeat);
+      auto ms = summarise(seconds);
+      fmt::print("{:<20} {:>8}  {:>6.2f} / {:>6.2f} / {:>6.2f} {:>9.2f}\n",
+                 fmt::format("{} columns", columns), together, ms.least * 1e3, ms.median * 1e3, ms.most * 1e3,
+                 ms.median * 1e9 / static_cast<double>(columns * columns));
+      rows.push_back(
+          {{"what", "tomo, reducer"}, {"columns", columns}, {"together", together}, {"seconds", seconds}});
+    }
+  return rows;
 }
 
 /// What benchmarks/pyfai.py prints: seconds of runs on one thread, by side of the image and method.
@@ -168,7 +213,7 @@ int main(int argc, char** argv) {
   try {
     if (repeat < 1) throw std::runtime_error("--repeat must be at least 1");
     auto theirs = pyfai_seconds(python, script);
-    fmt::print("{:<18} {:>5} {:>5}  {:<24} {:>9} {:>7} {:>7}\n", "what", "M", "mean", "ms min/median/max",
+    fmt::print("{:<20} {:>5} {:>5}  {:<24} {:>9} {:>7} {:>7}\n", "what", "M", "mean", "ms min/median/max",
                "ns/pixel", "memcpy", "pyFAI");
     auto rows = nlohmann::json::array();
     for (auto& c : all_cases()) {
@@ -180,7 +225,7 @@ int main(int argc, char** argv) {
       bool comparable = c.analysis == "azint" && !c.compressed && !c.parameters.contains("chi_bins");
       auto splitting = c.parameters.contains("splitting") ? std::string("no") : std::string("bbox");
       auto pyfai = comparable ? fastest(theirs, c.side, splitting) : 0;
-      fmt::print("{:<18} {:>5.1f} {:>5.1f}  {:>6.2f} / {:>6.2f} / {:>6.2f} {:>9.2f} {:>7.1f} {:>7}\n", c.name,
+      fmt::print("{:<20} {:>5.1f} {:>5.1f}  {:>6.2f} / {:>6.2f} / {:>6.2f} {:>9.2f} {:>7.1f} {:>7}\n", c.name,
                  pixels * 1e-6, c.mean, ms.least * 1e3, ms.median * 1e3, ms.most * 1e3,
                  ms.median * 1e9 / pixels, summarise(ratios).median,
                  pyfai > 0 ? fmt::format("{:.1f}", pyfai / ms.median) : "-");
@@ -192,6 +237,7 @@ int main(int argc, char** argv) {
                       {"memcpy_seconds", m.of_memcpy},
                       {"pyfai_seconds", pyfai}});
     }
+    for (auto& row : print_back_projection(repeat)) rows.push_back(row);
     if (!json_file.empty()) std::ofstream(json_file) << rows.dump(1) << "\n";
     return 0;
   } catch (const std::exception& e) {

@@ -863,7 +863,7 @@ class tomo_analysis final : public analysis {
     return {
         {"stream", text, "", "stream of the images; empty: the first that has one"},
         {"channel", text, "", "which of several images taken together; empty: the first"},
-        {"angle", text, "", "angle of each projection, e.g. panda:INENC1.VAL"},
+        {"angle", text, "", "angle of each projection, e.g. panda:INENC1.VAL.Mean"},
         {"degrees_per_unit", real, "1", "what the angle is multiplied by; negative: it turns the other way"},
         {"rows", text, "",
          "rows of the images, each of which gives a slice, e.g. 512, 100:200:20; empty: the middle"},

@@ -94,7 +94,7 @@ def test_counts_of_a_line_are_those_of_the_element(cluster):
 
 
 def test_the_sum_of_powder_images_is_known_to_the_last_count(cluster):
-    configure(cluster, "danmax")
+    configure(cluster, "danmax", analysis="sum", parameters={"stream": "pilatus"})
     summary, truth = simulated(cluster)
     assert summary["fates"]["folded"] == 60
     image = results(cluster.folder / "out.h5")["image"]
@@ -133,7 +133,7 @@ def test_the_beam_is_where_truth_says(cluster):
 
 
 def test_projections_absorb_what_the_phantom_says(cluster):
-    configure(cluster, "tomo", parameters={"stream": "orca", "rows": "20:24", "columns": "40:45"})
+    configure(cluster, "tomo", analysis="roi", parameters={"stream": "orca", "rows": "20:24", "columns": "40:45"})
     summary, truth = simulated(cluster)
     assert summary["fates"]["folded"] == 50
     means = found(cluster, "mean")
@@ -186,7 +186,7 @@ def test_one_frame_in_a_hundred_is_dropped(cluster):
 
 def test_an_instrument_that_is_armed_again_goes_on_where_it_was(cluster):
     configure(cluster, "tomo", faults={"orca": {"rearm": 30, "delay": "2ms", "stall": {"at": 20, "for": "100ms"}}},
-              parameters={"stream": "orca"}, beamline={"noise": False})
+              analysis="roi", parameters={"stream": "orca"}, beamline={"noise": False})
     summary, truth = simulated(cluster)
     assert summary["events"] == 50 + 2 + 2 and summary["fates"]["folded"] == 50
     assert truth["faults/orca/rearmed"][()] == 30 and truth["faults/orca/stalled"][()] == 20

@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
+from cluster import REPOSITORY
 from files import results
-from test_beamlines import PONI, configure, found, simulated
+from test_beamlines import PONI, configure, found, shipped, simulated
 
 SIZE = (220, 300)  # of the small detector
 
@@ -89,6 +90,32 @@ def test_rings_of_a_powder_are_where_and_as_high_as_truth_says(cluster):
     rings = truth["rings/q"][:]
     assert np.abs(rings - axis[np.argmax(mean)]).min() < 2 * (axis[1] - axis[0])
     assert np.isfinite(errors).all() and (errors > 0).all()
+
+
+def test_the_shipped_geometry_of_the_powder_is_that_of_its_file():
+    lines = [line for line in (REPOSITORY / "config/danmax.poni").read_text().splitlines() if line[:1] != "#"]
+    assert shipped("danmax")["analysis"]["azint"]["poni"].strip().splitlines() == lines
+
+
+def test_the_shipped_analysis_finds_the_rings_of_the_powder(cluster):
+    """As shipped, with the large detector, but for the number of images."""
+    configure(cluster, "danmax", beamline={"geometry": str(REPOSITORY / "config/danmax.poni"), "frames": 20})
+    summary, truth = simulated(cluster)
+    assert summary["fates"]["folded"] == 20
+    with h5py.File(cluster.folder / "out.h5") as file:
+        expect_plot(default_plot(file))
+        q, intensity = (default_plot(file)[name][:] for name in ("q", "intensity"))
+        assert file["entry/result/intensity"].shape == (22, 1000)
+    rings, heights, sigma = (truth[f"rings/{name}"][()] for name in ("q", "heights", "sigma_q"))
+    scale = truth["intensity"][:].mean()
+    above = intensity / scale - truth["rings/background"][()] * np.exp(-q / 40)
+    seen = [n for n in np.argsort(heights)[-6:] if np.abs(np.delete(rings, n) - rings[n]).min() > 7 * sigma]
+    assert len(seen) >= 3
+    for n in seen:
+        near = np.abs(q - rings[n]) < 3.5 * sigma
+        area = above[near].sum()
+        assert (q * above)[near].sum() / area == pytest.approx(rings[n], abs=0.02)  # 1/nm
+        assert area * (q[1] - q[0]) == pytest.approx(heights[n] * sigma * np.sqrt(2 * np.pi), rel=0.03)
 
 
 def test_the_mean_of_workers_that_add_up_is_that_of_rows(cluster):
@@ -179,6 +206,31 @@ def test_hits_are_the_brightest_images(cluster):
         images = best["image"][:]
         np.testing.assert_array_equal(images.sum(axis=(1, 2)) + gaps, totals[order])
         assert file["entry/result/hits"][()] == 60 and least > 0
+
+
+def test_regions_of_images_are_kept_as_they_were_sent(cluster):
+    configure(cluster, "danmax", analysis="crop", parameters={
+        "stream": "pilatus", "rows": "20:60", "columns": "100:180", "type": "int32"})
+    summary, truth = simulated(cluster)
+    assert summary["fates"]["folded"] == 60
+    with h5py.File(cluster.folder / "out.h5") as file:
+        expect_plot(default_plot(file))
+        mean = default_plot(file)
+        np.testing.assert_allclose(mean["image"][:], truth["rings/sum"][20:60, 100:180] / 60, rtol=1e-12)
+        assert mean["row"][0] == 20 and mean["column"][-1] == 179
+        images = file["entry/result/image"]
+        assert images.dtype == np.int32 and images.shape == (62, 40, 80)
+        assert images.chunks[1:] == (40, 80)
+        np.testing.assert_array_equal(images[1:-1].sum(axis=0), truth["rings/sum"][20:60, 100:180])
+
+
+def test_a_region_beyond_the_image_fails_with_both_named(cluster):
+    configure(cluster, "danmax", analysis="crop", parameters={
+        "stream": "pilatus", "rows": "200:230", "columns": "0:10", "type": "int32"})
+    summary, _ = simulated(cluster)
+    assert summary["fates"]["failed"] == 60
+    causes = json.dumps(cluster.get("ledger")["troubles"])
+    assert "200:230" in causes and "[220, 300]" in causes
 
 
 def replay(cluster, images, parameters):
