@@ -658,7 +658,9 @@ class configuration_reader {
     if (!directory.empty()) python.directory = std::filesystem::absolute(resolved(directory)).string();
     in.texts("path", python.path);
     for (auto& folder : python.path) folder = std::filesystem::absolute(resolved(folder)).string();
-    if (in.has("memory_limit")) in.size("memory_limit", python.memory_limit);
+    std::uint64_t limit = 1;
+    in.size("memory_limit", limit);
+    if (limit > 1) python.memory_limit = limit;
     in.flag("pickles", python.pickles);
     in.table("environment", [&python](section& table) {
       for (auto&& [key, node] : table.content()) {

@@ -297,6 +297,44 @@ rows = "1:2"
   EXPECT_THAT(x.analysis.parameters.at("other"), ElementsAre(Pair("rows", "1:2")));
 }
 
+TEST(configuration, classes_in_python_are_told_from_their_parameters) {
+  auto x = parse_configuration(R"([scan]
+event_timeout = "3s"
+max_attempts = 5
+[analysis]
+use = ["python"]
+[analysis.python]
+worker = "src.roi:Worker"
+interpreter = "python3.11"
+directory = "/code"
+memory_limit = "2GiB"
+environment = { OMP_NUM_THREADS = "1" }
+rows = 3
+)",
+                               "x.toml");
+  EXPECT_THAT(x.analysis.parameters.at("python"), ElementsAre(Pair("rows", "3")));
+  auto entry = analysis_entry_of(x);
+  auto python = parse_python_entry(entry);
+  EXPECT_EQ(python.worker, "src.roi:Worker");
+  EXPECT_EQ(python.reducer, "");
+  EXPECT_EQ(python.interpreter, "python3.11");
+  EXPECT_EQ(python.directory, "/code");
+  EXPECT_EQ(python.memory_limit, std::uint64_t{2} << 30);
+  EXPECT_THAT(python.environment, ElementsAre(Pair("OMP_NUM_THREADS", "1")));
+  EXPECT_EQ(python.event_timeout, 3s);
+  EXPECT_EQ(python.max_attempts, 5u);
+  EXPECT_EQ(python_entry(python), entry);
+}
+
+TEST(configuration, the_short_form_of_classes_in_python_means_the_same) {
+  auto x = parse_configuration(
+      "[analysis]\nworker = 'python:a:B'\nreducer = 'python:c:D'\npython = { rows = 1 }", "x.toml");
+  EXPECT_THAT(x.analysis.use, ElementsAre("python"));
+  EXPECT_EQ(x.analysis.python.worker, "a:B");
+  EXPECT_EQ(x.analysis.python.reducer, "c:D");
+  EXPECT_THAT(x.analysis.parameters.at("python"), ElementsAre(Pair("rows", "1")));
+}
+
 TEST(configuration, plugins_are_named_by_their_file) {
   EXPECT_EQ(analysis_name_of("roi"), "roi");
   EXPECT_EQ(analysis_name_of("build/libspots.so"), "spots");
@@ -430,10 +468,13 @@ TEST(configuration, one_finding_each) {
        "x.toml:2: [feedback] publish: \"http://a\" is not an address such as \"tcp://127.0.0.1:5002\""},
       {"[feedback]\nstop = 1", "x.toml:2: [feedback] stop: 1 is not true or false"},
       {"[analysis]\nuse = []", "x.toml:2: [analysis] use: must name one analysis"},
-      {"[analysis]\nworker = 'python:a:B'",
-       "x.toml:2: [analysis] worker: Python analyses are not supported yet"},
-      {"[analysis]\nreducer = 'python:a:B'",
-       "x.toml:2: [analysis] reducer: Python analyses are not supported yet"},
+      {"[analysis]\nworker = 'a:B'", "x.toml:2: [analysis] worker: \"a:B\" is no class in Python"},
+      {"[analysis]\nreducer = 'python:a:B'", "[analysis] use: a worker class is missing"},
+      {"[analysis]\nuse = ['roi']\nworker = 'python:a:B'",
+       "x.toml:2: [analysis] use: names another analysis than the one in Python"},
+      {"[analysis]\nuse = ['python']\npython = { worker = 'a' }",
+       "x.toml:3: [analysis] python: \"a\" is no name of a class"},
+      {"[analysis.python]\nmemory_limit = 'much'", "x.toml:2: [analysis.python] memory_limit"},
       {"[analysis]\nuse = ['roi']\nrio = { n = 1 }",
        "x.toml:3: [analysis] rio: is no analysis in use; did you mean roi?"},
       {"[analysis]\nuse = ['roi']\nroi = { n = [1] }",
