@@ -1,5 +1,6 @@
 #include "analysis/crop.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
@@ -9,6 +10,7 @@
 #include "analysis/image_plane.hpp"
 #include "analysis/image_region.hpp"
 #include "analysis/plot.hpp"
+#include "protocol/stins.hpp"
 
 namespace dtranspose {
 
@@ -70,7 +72,35 @@ class crop_worker final : public worker_part {
     return answer::result(value_map{{"image", cut_out_of(*image)}});
   }
 
+  /// Those behind it in a chain see the region for the image, as a STINS image of its own.
+  std::optional<std::vector<stream_entry>> passed_on(const event& e, const answer& answered) override {
+    auto found = answered.content().find("image");
+    if (!found) return std::nullopt;
+    std::vector<stream_entry> streams(e.streams().begin(), e.streams().end());
+    auto has_it = [&](auto& entry) {
+      if (!choice_.stream.empty()) return e.name_of(entry) == choice_.stream;
+      return carries_images(entry.data.type()) && image_of(entry.data, choice_.channel);
+    };
+    auto place = std::find_if(streams.begin(), streams.end(), has_it);
+    if (place == streams.end()) return std::nullopt;
+    place->data = as_message(*found->as_array(), e.number());
+    return streams;
+  }
+
  private:
+  static stream_data as_message(const array& image, event_number number) {
+    struct parts {
+      std::string header;
+      array pixels;
+    };
+    auto kept = std::make_shared<parts>();
+    kept->pixels = image;
+    write_stins_image(kept->header, 0,
+                      {.frame = number.value, .shape = image.shape(), .type = name_of(image.type())});
+    std::vector<frame> views{frame(std::as_bytes(std::span(kept->header))), frame(kept->pixels.bytes())};
+    return stream_data(std::make_unique<borrowed_frames>(std::move(views), kept), stins_type_tag);
+  }
+
   array cut_out_of(const image_view& image) const {
     auto from = place(choice_.region, image);
     auto [rows, columns] = choice_.shape;

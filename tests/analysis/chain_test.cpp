@@ -148,6 +148,20 @@ TEST(chain, numbers_of_a_step_are_a_stream_for_those_behind_it) {
   EXPECT_EQ(s.row(1, "normalise.normalised"), 0);
 }
 
+TEST(chain, those_behind_crop_see_the_region) {
+  for (std::string stream : {"", "det"}) {
+    scan s("roi,crop,cog", {{"crop.rows", "0:1"}, {"crop.columns", "1:2"}, {"crop.stream", stream}});
+    s.see(1, 3, 0);
+    s.finish();
+    EXPECT_EQ(s.row(0, "roi.sum"), 4);
+    EXPECT_EQ(s.row(0, "cog.total"), 3);
+    EXPECT_EQ(s.row(0, "cog.column"), 0);
+    auto cut = s.rows.at(0).find("crop.image");
+    ASSERT_TRUE(cut && cut->as_array());
+    EXPECT_THAT(cut->as_array()->elements<std::uint16_t>(), ElementsAre(3));
+  }
+}
+
 TEST(chain, a_number_that_is_none_stays_none) {
   scan s("cog,normalise", {{"normalise.signal", "cog:row"}, {"normalise.monitor", "alba:channel1"}});
   s.see(0, 0, 2); // no spot
