@@ -11,7 +11,7 @@
 
 #include "model/ids.hpp"
 #include "model/surroundings.hpp"
-#include "output/event_rows.hpp"
+#include "output/row_layout.hpp"
 
 namespace dtranspose {
 

@@ -10,24 +10,15 @@
 #include "analysis/plugin.hpp"
 #include "output/complaints.hpp"
 #include "output/hdf5.hpp"
+#include "output/row_layout.hpp"
 
 namespace dtranspose {
 
-/// How rows are laid out in the file.
-struct row_layout {
-  /// Bytes that a chunk aims at, up to 1 MiB; 0: 256 KiB, and of scalars 1024 of them.
-  std::uint64_t chunk = 0;
-  /// 1 to 9: chunks are shuffled and deflated at that level; 0: they are not packed.
-  int deflate = 0;
-  /// What a row holds that nothing was set in: 0 instead of the missing value of its type.
-  bool zero_is_missing = false;
-};
-
-/// Shape [rows, shape...], chunked; it grows with the highest row that was set, and has one for each event when
-/// it is complete. Rows of up to 1 MiB are gathered in pages, each of which is a
-/// chunk of the file; a few pages are open, and the one that was not used for longest makes room.
-/// Larger rows are written at once. A row that nothing was set in holds the missing value of its
-/// type: NaN, the lowest of a signed and the highest of an unsigned type.
+/// Shape [rows, shape...], chunked; it grows with the highest row that was set, and has one for each event
+/// when it is complete. Rows of up to 1 MiB are gathered in pages, each of which is a chunk of the file; a
+/// few pages are open, and the one that was not used for longest makes room. Larger rows are written at once.
+/// A row that nothing was set in holds the missing value of its type: NaN, the lowest of a signed and the
+/// highest of an unsigned type.
 ///
 /// A page that is flushed before it is full is written as it is, and packed when it makes room: packing it
 /// each time would leave holes in the file. One that is opened again is packed no more until the end.
@@ -55,8 +46,8 @@ class event_rows {
  private:
   struct page {
     std::uint64_t number = 0;
-    std::uint64_t used = 0;  ///< when, by `clock_`
-    std::uint64_t set = 0;   ///< rows, each time that one is
+    std::uint64_t used = 0; ///< when, by `clock_`
+    std::uint64_t set = 0;  ///< rows, each time that one is
     bool dirty = false;
     bool reloaded = false; ///< it was closed before
     bool unpacked = false; ///< in the file, where it is to be packed

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "analysis/plugin.hpp"
-#include "output/event_rows.hpp"
 #include "output/nexus.hpp"
+#include "output/row_layout.hpp"
 
 namespace dtranspose {
 
@@ -24,9 +24,9 @@ struct result_file_options {
   std::vector<result_description> results = {};
   /// Asked for start and end of the scan.
   std::function<std::chrono::system_clock::time_point()> clock = std::chrono::system_clock::now;
-  std::string scan = {};     ///< its id
-  std::string analysis = {}; ///< that makes the results; empty: nothing is said of it
-  std::string version = {};  ///< of this program
+  std::string scan = {};          ///< its id
+  std::string analysis = {};      ///< that makes the results; empty: nothing is said of it
+  std::string version = {};       ///< of this program
   std::string configuration = {}; ///< JSON
   row_layout layout = {};
   bool follow = false; ///< readers may follow the file in the making (SWMR); no network file system can that
@@ -35,15 +35,16 @@ struct result_file_options {
 
 /// What is known of a scan when it is over.
 struct scan_ending {
-  value_map entry = {}; ///< more of /entry
+  value_map entry = {};                                ///< more of /entry
   std::vector<nexus::used_parameters> parameters = {}; ///< `results` and events are filled in
   std::uint64_t parameters_not_listed = 0;
   std::vector<nexus::raw_source> raw = {};
   std::string raw_stem = {}; ///< for `{raw}`; empty: the scan's id takes its place
 };
 
-/// A file that bears its name only once it is complete: until then it is `path` with `.part` added. A part that an
-/// earlier scan left is replaced where files may be overwritten, else it keeps its content under a number
+/// A file that bears its name only once it is complete: until then it is `path` with `.part` added. A part
+/// that an earlier scan left is replaced where files may be overwritten, else it keeps its content under a
+/// number
 /// (`.part.1`).
 ///
 ///     /entry/start_time, /entry/end_time     ISO 8601, UTC
