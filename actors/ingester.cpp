@@ -329,10 +329,11 @@ struct ingester_state {
     if (follows()) return keep_latest(m);
     if (m.epoch != epoch || !queue) return;
     if (!announced) hear_of_file(*m.batch);
+    last_packet = options.around.steady();
+    queue->tell_time(last_packet);
     queue->receive(*m.batch);
     packets += m.batch->packets.size();
     received_bytes += m.batch->bytes;
-    last_packet = options.around.steady();
     pass_on();
   }
 
@@ -370,6 +371,7 @@ struct ingester_state {
 
   void take(const forget& m) {
     if (!is_current(m.head)) return;
+    queue->tell_time(options.around.steady());
     for (auto& range : m.events) queue->forget(range);
     if (queue->held_bytes() < options.budget.retain / 2) pressed = false;
     pass_on();
@@ -718,11 +720,18 @@ struct ingester_state {
     m.set("budget_bytes", options.budget.retain);
     m.set("fill", static_cast<double>(queue->held_bytes()) /
                       static_cast<double>(std::max<std::uint64_t>(options.budget.retain, 1)));
-    m.set("discarded", queue->discarded());
     if (announced) m.set("filename", *announced);
+    m.set("discarded", queue->discarded()).set("latency", latency());
     if (tracker.last_number()) m.set("last_number", *tracker.last_number());
     if (tracker.series()) m.set("series", *tracker.series());
     if (auto event = queue->waiting_for()) m.set("waiting_for_event", event->value);
+  }
+
+  value latency() const {
+    auto& all = queue->latencies();
+    return value_map{{"up_to", value_list(all.ends.begin(), all.ends.end())},
+                     {"counts", value_list(all.counts().begin(), all.counts().end())},
+                     {"sum", all.sum()}};
   }
 
   // -- state --------------------------------------------------------------------------------------------

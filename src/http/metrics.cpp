@@ -35,7 +35,7 @@ class page_of_metrics {
   }
 
   /// `labels` are written out; empty: none.
-  void add(const std::string& labels, const json& number) {
+  void add(const std::string& labels, const json& number, const char* part = "") {
     double x = 0;
     if (number.is_boolean())
       x = number.get<bool>() ? 1 : 0;
@@ -45,7 +45,7 @@ class page_of_metrics {
       return;
     if (!std::exchange(begun_, true))
       text_ += fmt::format("# HELP dtranspose_{0} {1}\n# TYPE dtranspose_{0} {2}\n", name_, help_, kind_);
-    text_ += fmt::format("dtranspose_{}{} {}\n", name_, labels.empty() ? "" : "{" + labels + "}", x);
+    text_ += fmt::format("dtranspose_{}{}{} {}\n", name_, part, labels.empty() ? "" : "{" + labels + "}", x);
   }
 
   /// One for each member of `group` that has `key`.
@@ -60,6 +60,20 @@ class page_of_metrics {
       if (member.is_object() && member.contains(key))
         for (auto& [entry, number] : member[key].items())
           add(label_of(label, name) + "," + label_of(inner, entry), number);
+  }
+
+  /// `histogram` as the status of a stream has its `latency`.
+  void add_histogram(const std::string& labels, const json& histogram) {
+    auto ends = histogram.value("up_to", json()), counts = histogram.value("counts", json());
+    if (!ends.is_array() || !counts.is_array() || counts.size() != ends.size() + 1) return;
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      sum += counts[i].get<std::uint64_t>();
+      auto end = i < ends.size() ? fmt::format("{}", ends[i].get<double>()) : std::string("+Inf");
+      add(labels + "," + label_of("le", end), sum, "_bucket");
+    }
+    add(labels, histogram.value("sum", json()), "_sum");
+    add(labels, sum, "_count");
   }
 
   static std::string label_of(const char* label, const std::string& name) {
@@ -119,6 +133,11 @@ std::string metrics_text(std::string_view progress_text, std::string_view status
   page.add_map(streams, "stream", "verdicts", "verdict");
   page.begin("stream_faults", "gauge", "messages of the scan that cannot be used");
   page.add_map(streams, "stream", "faults", "fault");
+  page.begin("stream_latency_seconds", "histogram",
+             "from the receipt of entries of the scan until their events were folded and committed");
+  for (auto& [stream, s] : streams.items())
+    if (s.is_object() && s.contains("latency"))
+      page.add_histogram(page_of_metrics::label_of("stream", stream), s["latency"]);
   page.begin("recording_behind_bytes", "gauge", "bytes that wait to be recorded");
   for (auto& [stream, s] : streams.items())
     if (s.is_object() && s.contains("recording"))

@@ -152,6 +152,7 @@ void stream_queue::place(stream_position position, const stream_data& data, bool
   else if (c.what != state::waiting)
     return drop(data);
   c.data = data;
+  c.received = now_;
   c.what = state::present;
   if (records_ && knows_events()) recordable_.emplace_back(known_event(position.value), data);
   note_decided(position.value, 1);
@@ -391,6 +392,7 @@ void stream_queue::forget(event_range events) {
     auto run = run_of(p);
     auto event = run ? run->run.events.at(static_cast<std::uint32_t>(p - run->first)) : event_number();
     if (run && run->run.for_everyone) keep_context(event, c);
+    if (c.what == state::present && c.received > 0) latencies_.add(now_ - c.received);
     release(c);
     if (!c.sent) {
       ++sent_;

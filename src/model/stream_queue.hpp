@@ -12,6 +12,7 @@
 
 #include "assignment.hpp"
 #include "event_run.hpp"
+#include "latency_histogram.hpp"
 #include "number_tracker.hpp"
 #include "source/source.hpp"
 #include "value_follower.hpp"
@@ -48,6 +49,9 @@ class stream_queue {
   /// `startless`: see number_tracker.
   stream_queue(std::uint64_t entries, std::uint64_t late_window, budget limits, bool startless = false)
       : tracker_(entries, late_window, startless), entries_(entries), limits_(limits) {}
+
+  /// What the steady clock says, ns: of what is received and forgotten from now on.
+  void tell_time(std::int64_t now) { now_ = now; }
 
   /// Takes what its source handed over.
   void receive(const packet_batch& batch);
@@ -114,6 +118,8 @@ class stream_queue {
   std::uint64_t held_bytes() const { return received_bytes_ - released_bytes_; }
   std::uint64_t received_bytes() const { return received_bytes_; }
   std::uint64_t discarded() const { return discarded_; }
+  /// From the receipt of entries until their events were folded and committed.
+  const latency_histogram& latencies() const { return latencies_; }
   std::uint64_t faults(packet_fault f) const { return faults_[static_cast<std::size_t>(f)]; }
   /// Every assigned entry was sent or dropped.
   bool idle() const { return sent_ == assigned_entries_; }
@@ -127,7 +133,8 @@ class stream_queue {
     stream_data data;
     state what = state::waiting;
     bool sent = false;
-    bool restored = false; ///< out of a recording: it is not recorded once more
+    bool restored = false;     ///< out of a recording: it is not recorded once more
+    std::int64_t received = 0; ///< when; 0: that is not known
     fate how = fate::incomplete;
     std::shared_ptr<const std::string> cause;
   };
@@ -208,6 +215,8 @@ class stream_queue {
   std::uint64_t received_bytes_ = 0, released_bytes_ = 0, assigned_bytes_ = 0;
   std::uint64_t excess_bytes_ = 0; ///< what entries count beyond the messages they came in
   std::uint64_t discarded_ = 0;
+  std::int64_t now_ = 0;
+  latency_histogram latencies_;
   std::uint64_t faults_[packet_fault_count] = {};
   std::vector<given_up_range> given_up_; ///< not assigned yet
   std::vector<std::vector<outgoing_entry>> outgoing_;

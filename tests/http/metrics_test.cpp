@@ -27,6 +27,19 @@ TEST(metrics, are_lines_of_families) {
   EXPECT_THAT(text, Not(HasSubstr("reducer_folded"))) << "what is not there has no family";
 }
 
+TEST(metrics, have_histograms) {
+  auto text =
+      metrics_text("{}", R"({"streams":{"det":{"latency":{"up_to":[0.001,0.5],"counts":[3,0,2],"sum":4.5}},
+                                    "odd":{"latency":{"up_to":[1],"counts":[]}}}})");
+  EXPECT_THAT(text, HasSubstr("# TYPE dtranspose_stream_latency_seconds histogram\n"
+                              "dtranspose_stream_latency_seconds_bucket{stream=\"det\",le=\"0.001\"} 3\n"
+                              "dtranspose_stream_latency_seconds_bucket{stream=\"det\",le=\"0.5\"} 3\n"
+                              "dtranspose_stream_latency_seconds_bucket{stream=\"det\",le=\"+Inf\"} 5\n"
+                              "dtranspose_stream_latency_seconds_sum{stream=\"det\"} 4.5\n"
+                              "dtranspose_stream_latency_seconds_count{stream=\"det\"} 5\n"));
+  EXPECT_THAT(text, Not(HasSubstr("odd")));
+}
+
 TEST(metrics, of_nothing_are_none) { EXPECT_EQ(metrics_text("", "[]"), ""); }
 
 } // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <random>
 #include <set>
 
@@ -129,6 +130,21 @@ TEST(stream_queue, entries_are_held_until_their_events_are_committed) {
   EXPECT_EQ(queue.held_bytes(), one);
   queue.forget(range(0, 1000));
   EXPECT_EQ(queue.held_bytes(), 0u);
+}
+
+TEST(stream_queue, knows_how_long_entries_took) {
+  stream_queue queue(4, 0, unlimited);
+  constexpr std::int64_t ms = 1'000'000;
+  queue.assign(run(0, 4), dispatch_id(1));
+  queue.tell_time(1000 * ms);
+  receive(queue, start(), "s");
+  queue.tell_time(1005 * ms);
+  receive(queue, number(0), "d0");
+  queue.tell_time(1012 * ms);
+  queue.forget(range(0, 4)); // two of which never came
+  auto& counts = queue.latencies().counts();
+  EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), 0u), 2u);
+  EXPECT_NEAR(queue.latencies().sum(), 0.019, 1e-9);
 }
 
 TEST(stream_queue, says_which_event_it_waits_for) {
