@@ -60,6 +60,7 @@ caf::behavior controller_state::make_behavior() {
       [this](config_atom) { return ensemble(); },
       [this](status_atom) { return status(); },
       [this](parameters_atom) { return list_parameters(); },
+      [this](load_atom, const value& intervals, bool whole) { return loads(intervals, whole); },
       [this](const get_parameter& m) { return get(m); },
       [this](const set_parameter& m) { return set(m); },
   };
@@ -332,6 +333,7 @@ void controller_state::take(const credit& m) {
     s.bindings.note_processed(w.index, w.processed);
     s.workers[w.index.value].processed = w.processed;
     s.workers[w.index.value].busy = w.busy;
+    s.workers[w.index.value].load.note({s.fates.ended(), options.around.steady(), w.busy, w.processed});
   }
   if (!m.workers.empty()) grant_tick(m.workers.front().index);
   assign();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <caf/actor.hpp>
+#include <caf/atom.hpp>
 #include <caf/fwd.hpp>
 #include <chrono>
 #include <cstdint>
@@ -17,6 +18,10 @@
 namespace dtranspose {
 
 class journal_store;
+
+/// With a list of numbers of events and a bool, in one process: how busy workers were over those last events,
+/// and over the scan. Answered with a value.
+using load_atom = caf::atom_constant<caf::atom("load")>;
 
 struct controller_options {
   incarnation life;

@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "actors/controller_state.hpp"
 #include "analysis/registry.hpp"
 #include "model/error.hpp"
@@ -16,6 +18,23 @@ namespace {
 constexpr std::size_t most_listed_changes = 1000;
 /// Texts of parameters that the ledger shows whole.
 constexpr std::size_t longest_shown = 1000;
+
+/// What is kept for people, whoever they are: parameters, bytes of all their values, and characters of a
+/// name.
+constexpr std::size_t most_parameters = 1000, most_bytes = 256 << 20, longest_name = 200;
+
+/// Why it is not kept, if so. Names end up in logs.
+std::string refusal_of(const set_parameter& m, const parameter_book& next) {
+  bool plain = std::ranges::none_of(m.name, [](unsigned char c) { return c < ' ' || c == 0x7f; });
+  if (m.name.size() > longest_name || !plain)
+    return fmt::format("the name of a parameter has up to {} characters, and nothing that ends a line",
+                       longest_name);
+  auto all = next.all();
+  if (all.size() > most_parameters) return fmt::format("up to {} parameters are kept", most_parameters);
+  if (bytes_of_parameters(all) > most_bytes)
+    return fmt::format("all parameters together may have up to {} bytes", most_bytes);
+  return {};
+}
 
 value shown(const std::string& written) {
   bool plain = written.size() <= longest_shown && written.find('\0') == std::string::npos;
@@ -88,6 +107,7 @@ caf::result<std::string> controller_state::set(const set_parameter& m) {
   auto next = book;
   try {
     next.set(m.name, m.written, m.lenient);
+    if (auto why = refusal_of(m, next); !why.empty()) return make_error(ec::malformed, why);
     if (code && next.version() != book.version()) {
       auto changed = changed_row(code->describe_results(settings_of(next.of_analysis())));
       if (!changed.empty())

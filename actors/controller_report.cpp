@@ -15,8 +15,8 @@ namespace dtranspose {
 
 namespace {
 
-/// Scans up to this length list their completed events one by one in `status`, as the incumbent does.
-constexpr std::uint64_t longest_status_list = 10'000;
+/// Events that `status` lists one by one, as other implementations do for all of them: the last ones.
+constexpr std::size_t longest_status_list = 1000;
 /// Decisions of a scan that are logged for everybody to see.
 constexpr std::size_t most_logged = 100;
 
@@ -330,12 +330,39 @@ value_map controller_state::times() const {
   return all;
 }
 
+/// The last events that have a fate, rising.
 value_list controller_state::completed_list() const {
   value_list list;
-  if (!current || current->fates.events() > longest_status_list) return list;
-  for (std::uint64_t e = 0; e < current->fates.opened(); ++e)
-    if (current->fates.has_ended(event_number(e))) list.push_back(e);
+  if (!current) return list;
+  for (auto e = current->fates.opened(); e > 0 && list.size() < longest_status_list; --e)
+    if (current->fates.has_ended(event_number(e - 1))) list.push_back(e - 1);
+  std::ranges::reverse(list);
   return list;
+}
+
+value controller_state::loads(const value& intervals, bool whole) const {
+  value_map all;
+  if (!current) return all;
+  auto& s = *current;
+  auto of = [](const load_history::span& span) {
+    constexpr double second = 1e9;
+    return value_map{{"total", static_cast<double>(span.total) / second},
+                     {"active", static_cast<double>(span.active) / second},
+                     {"events", span.events}};
+  };
+  for (std::size_t w = 0; w < s.workers.size(); ++w) {
+    auto& history = s.workers[w].load;
+    if (history.empty()) continue;
+    value_map spans;
+    for (auto& interval : *intervals.as_list()) {
+      auto events = static_cast<std::uint64_t>(interval.as_number().value_or(0));
+      spans.set(std::to_string(events), of(history.over_last(events, s.fates.ended(), s.armed_at)));
+    }
+    if (whole) spans.set("scan", of(history.over_all(s.armed_at)));
+    all.set(s.setup.workers[w].name,
+            value_map{{"last_event", history.last_event()}, {"intervals", std::move(spans)}});
+  }
+  return all;
 }
 
 } // namespace dtranspose

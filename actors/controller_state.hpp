@@ -26,6 +26,7 @@
 #include "model/decision_log.hpp"
 #include "model/dispatch_book.hpp"
 #include "model/ledger.hpp"
+#include "model/load_history.hpp"
 #include "model/parameter_book.hpp"
 #include "model/scan_state.hpp"
 #include "model/trigger_map.hpp"
@@ -47,6 +48,7 @@ struct scan {
     std::uint64_t processed = 0;
     std::uint64_t busy = 0;     ///< ns
     parameters_version version; ///< of the parameters that it has
+    load_history load;
   };
 
   /// A process with workers.
@@ -357,6 +359,7 @@ struct controller_state {
   std::map<std::string, caf::actor> everybody() const;
   value status_of(const std::map<std::string, value>& answers) const;
   value_map times() const;
+  value loads(const value& intervals, bool whole) const;
   value_list completed_list() const;
   std::string bottleneck(const std::map<std::string, value>& answers) const;
 

@@ -56,6 +56,7 @@ struct member_state {
         [this](tick_atom) { give_sign_of_life(); },
         [this](tick_atom, std::uint64_t life) { heard[incarnation(life)] = options.steady(); },
         [this](status_atom) { return status(); },
+        [this](const value& warnings) { note_warnings(warnings); },
     };
   }
 
@@ -63,7 +64,22 @@ struct member_state {
   void give_sign_of_life() {
     if (!options.steady) return;
     for (auto& [life, peer] : peers) self->send(peer.member, tick_atom::value, options.self.life.value);
+    tell_warnings();
     self->delayed_send(self, options.heartbeat, tick_atom::value);
+  }
+
+  /// So that who asks the controller sees what went wrong elsewhere. Kept while it is away.
+  void tell_warnings() {
+    auto i = peers.find(controller_life);
+    if (!options.warnings || i == peers.end()) return;
+    if (auto warnings = options.warnings(); !warnings.empty())
+      self->send(i->second.member, value(std::move(warnings)));
+  }
+
+  void note_warnings(const value& warnings) {
+    if (!options.warned) return;
+    for (auto& [life, peer] : peers)
+      if (peer.member == self->current_sender()) return options.warned(peer.name, warnings);
   }
 
   std::string how_lost(incarnation life) {

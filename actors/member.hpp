@@ -32,6 +32,11 @@ struct member_options {
   std::function<host_and_port(const std::string&, std::uint16_t)> route;
   /// Called when a peer refuses us for good: there is no use in going on.
   std::function<void(const std::string&)> refused;
+  /// What this process logged that the controller should know, since the last call: asked for with every sign
+  /// of life; empty: nothing is told.
+  std::function<value_list()> warnings;
+  /// Called where the controller is, with what another process logged.
+  std::function<void(const std::string& process, const value&)> warned;
 };
 
 /// The process takes part once it has sent itself `dial_atom` with the address where its peers connect.

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <chrono>
 #include <iterator>
+#include <utility>
 
 #include <spdlog/details/null_mutex.h>
 #include <spdlog/sinks/base_sink.h>
@@ -49,6 +50,7 @@ std::shared_ptr<log_memory> log_memory::attach() {
 void log_memory::add(record r) {
   std::lock_guard lock(mutex_);
   records_.push_back(std::move(r));
+  ++added_;
   if (records_.size() > most_records) records_.pop_front();
 }
 
@@ -59,6 +61,43 @@ std::vector<log_memory::record> log_memory::last(const std::string& level) const
   std::copy_if(records_.begin(), records_.end(), std::back_inserter(list),
                [least](auto& r) { return r.rank >= least; });
   return list;
+}
+
+/// What is kept of them; the lock is held.
+std::vector<log_memory::record> log_memory::newer_than(std::uint64_t position) const {
+  auto count = std::min<std::uint64_t>(added_ - position, records_.size());
+  return {records_.end() - static_cast<std::ptrdiff_t>(count), records_.end()};
+}
+
+std::vector<log_memory::record> log_memory::since(std::uint64_t& position) const {
+  std::lock_guard lock(mutex_);
+  auto from = std::exchange(position, added_);
+  if (from == 0 || from > added_) return {};
+  return newer_than(from);
+}
+
+value_list log_memory::take_warnings() {
+  std::lock_guard lock(mutex_);
+  auto fresh = newer_than(std::exchange(taken_, added_));
+  std::erase_if(fresh, [](auto& r) { return r.rank < spdlog::level::warn || !r.component.empty(); });
+  if (fresh.size() > most_warnings)
+    fresh.erase(fresh.begin(), fresh.end() - static_cast<std::ptrdiff_t>(most_warnings));
+  value_list list;
+  for (auto& r : fresh)
+    list.push_back(
+        value_map{{"time", r.time}, {"level", r.level}, {"text", r.text.substr(0, longest_warning)}});
+  return list;
+}
+
+void log_memory::add_of_others(const std::string& component, const value& records) {
+  auto list = records.as_list();
+  if (!list || list->size() > most_warnings) return;
+  for (auto& r : *list) {
+    auto time = r.find("time"), level = r.find("level"), text = r.find("text");
+    if (!time || !time->as_number() || !level || !level->as_text() || !text || !text->as_text()) continue;
+    add({*time->as_number(), *level->as_text(), text->as_text()->substr(0, longest_warning),
+         rank_of(*level->as_text()), component});
+  }
 }
 
 } // namespace dtranspose

@@ -339,7 +339,9 @@ struct node::state {
                                    .steady = options.around.steady,
                                    .timeout = cluster.timeout,
                                    .route = route(),
-                                   .refused = [this](const std::string& text) { note_refusal(text); }});
+                                   .refused = [this](const std::string& text) { note_refusal(text); },
+                                   .warnings = options.warnings,
+                                   .warned = options.warned});
     if (options.networked) publish(cluster.listen);
     // Once it has answered, whatever asks the controller finds this process there.
     caf::scoped_actor waiter{system};

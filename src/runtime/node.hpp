@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/surroundings.hpp"
+#include "model/value.hpp"
 #include "runtime/configuration.hpp"
 #include "source/source.hpp"
 
@@ -38,6 +39,10 @@ struct node_options {
   std::shared_ptr<snapshot_store> snapshots = {};
   std::string results_url = {}; ///< where they can be read; told to the controller
   surroundings around = real_surroundings();
+  /// What was logged that the controller should know, since the last call; and what the controller's process
+  /// does with what others logged.
+  std::function<value_list()> warnings = {};
+  std::function<void(const std::string& process, const value&)> warned = {};
 };
 
 class node {

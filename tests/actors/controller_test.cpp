@@ -359,6 +359,22 @@ TEST_F(controller, parameters_reach_those_who_work_with_them) {
   EXPECT_THAT(to_json(*ledger().find("parameters")), HasSubstr("\"values\":{\"rows\":\"0:3\"}"));
 }
 
+TEST_F(controller, keeps_so_many_parameters_and_no_odd_names) {
+  auto set = [&](const std::string& name, std::string written = "1") {
+    return user.ask<std::string>(actor, set_parameter{name, std::move(written), false});
+  };
+  EXPECT_EQ(set("two\nlines").code(), ec::malformed);
+  EXPECT_EQ(set("\x1b[31m").code(), ec::malformed);
+  EXPECT_EQ(set(std::string(201, 'x')).code(), ec::malformed);
+  EXPECT_EQ(set(std::string(200, 'x')).error(), "");
+  std::size_t kept = 1;
+  while (kept < 2000 && set("p" + std::to_string(kept)).error().empty()) ++kept;
+  EXPECT_LT(kept, 1001u);
+  EXPECT_GT(kept, 900u);
+  EXPECT_EQ(set("p1", "2").error(), "") << "what is there may change";
+  EXPECT_EQ(set("p1", std::string(257 << 20, 'x')).code(), ec::malformed);
+}
+
 TEST_F(controller, a_restarted_one_knows_the_parameters_of_its_scan) {
   keep_journal();
   auto head = begin(simple_map(3));
@@ -1876,6 +1892,52 @@ TEST_F(controller, status_lists_events_that_are_complete) {
   auto report = answer.get();
   EXPECT_EQ(*report.find("completed_events")->as_list(), (value_list{1u, 2u}));
   EXPECT_EQ(number_in(report, {"completed_count"}), 2u);
+}
+
+TEST_F(controller, status_lists_the_last_thousand_of_a_long_scan) {
+  auto head = begin(simple_map(5000), 4000);
+  commit(head, 0, 1500);
+  auto answer = user.ask<value>(actor, status_atom::value);
+  w.advance(1100ms);
+  auto& list = *answer.get().find("completed_events")->as_list();
+  ASSERT_THAT(list, SizeIs(1000));
+  EXPECT_EQ(list.front(), value(500u));
+  EXPECT_EQ(list.back(), value(1499u));
+}
+
+TEST_F(controller, load_says_how_busy_workers_were_over_the_last_events) {
+  auto ask = [&](value_list intervals, bool whole) {
+    return user.ask<value>(actor, load_atom::value, value(std::move(intervals)), whole).get();
+  };
+  EXPECT_EQ(ask({1}, true), value(value_map{})) << "before the first scan";
+  auto head = begin(simple_map(9), 8);
+  EXPECT_EQ(ask({1}, true), value(value_map{})) << "nobody has reported anything";
+  auto report = [&](std::uint64_t through, std::uint64_t busy) {
+    auto m = head;
+    m.from = incarnation(20);
+    user.send(actor, credit{m, {{worker_index(0), 8, through, busy}}});
+  };
+  w.advance(1s);
+  report(2, 300'000'000);
+  commit(head, 0, 6);
+  w.advance(500ms);
+  report(3, 400'000'000);
+  auto all = ask({1, 1000}, true);
+  ASSERT_EQ(all.as_map()->size(), 1u);
+  auto& load = all.as_map()->begin()->second;
+  EXPECT_EQ(*load.find("last_event"), value(6u));
+  auto span = [&](const char* interval, const char* key) {
+    return *load.find("intervals")->find(interval)->find(key)->as_number();
+  };
+  EXPECT_NEAR(span("1", "total"), 0.5, 1e-6);
+  EXPECT_NEAR(span("1", "active"), 0.1, 1e-6);
+  EXPECT_EQ(span("1", "events"), 1);
+  for (auto interval : {"1000", "scan"}) {
+    EXPECT_NEAR(span(interval, "total"), 1.5, 1e-6);
+    EXPECT_NEAR(span(interval, "active"), 0.4, 1e-6);
+    EXPECT_EQ(span(interval, "events"), 3);
+  }
+  EXPECT_EQ(ask({}, false).as_map()->begin()->second.find("intervals")->find("scan"), nullptr);
 }
 
 TEST_F(controller, the_ensemble_names_who_is_there) {

@@ -30,6 +30,7 @@ class member : public testing::Test {
     options.connector = w.own(w.system().spawn(reaches_nobody));
     options.random = [] { return std::uint64_t{77}; };
     options.refused = [this](const std::string& text) { refusal = text; };
+    options.warned = [this](const std::string& who, const value&) { warned_by.push_back(who); };
     actor = w.own(spawn_member(w.system(), std::move(options)));
     w.run();
   }
@@ -84,6 +85,7 @@ class member : public testing::Test {
     return m;
   }();
   std::string refusal;
+  std::vector<std::string> warned_by;
   caf::actor actor;
 };
 
@@ -128,6 +130,15 @@ TEST_F(member, links_who_introduces_itself) {
   EXPECT_EQ(e.address, "127.0.0.1:61");
   EXPECT_TRUE(e.ingests && e.works && e.reduces);
   EXPECT_THAT(third.all<roster>(), SizeIs(1));
+}
+
+TEST_F(member, hears_what_went_wrong_in_linked_processes) {
+  build(true);
+  other.ask<member_info>(actor, info_of(60, other)).get();
+  other.send(actor, value(value_list{value_map{{"text", "odd"}}}));
+  third.send(actor, value(value_list{})); // somebody whom nobody knows
+  w.run();
+  EXPECT_THAT(warned_by, ElementsAre("process60"));
 }
 
 TEST_F(member, without_a_controller_it_tells_its_own_actors_alone) {
