@@ -5,8 +5,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "actors/controller.hpp"
 #include "actors/messages.hpp"
 #include "http/metrics.hpp"
+#include "http/scan_hook.hpp"
 #include "model/error.hpp"
 #include "model/value_json.hpp"
 
@@ -137,7 +139,38 @@ http_answer control_bridge::metrics() {
 }
 
 http_answer control_bridge::logs(const std::string& level) {
-  return {200, logs_ ? logs_(level) : std::string("[]")};
+  return {200, logs_.last ? logs_.last(level) : std::string("[]")};
+}
+
+std::vector<std::string> control_bridge::logs_since(std::uint64_t& position) {
+  return logs_.since ? logs_.since(position) : std::vector<std::string>();
+}
+
+http_answer control_bridge::load(const std::vector<std::uint64_t>& intervals, bool scan) {
+  value_list list(intervals.begin(), intervals.end());
+  return ask<value>(short_patience, json_of, load_atom::value, value(std::move(list)), scan);
+}
+
+std::vector<std::string> control_bridge::streams_there() {
+  std::vector<std::string> streams;
+  ask<value>(
+      short_patience,
+      [&](auto& config) {
+        auto ingesters = config.find("ingesters") ? config.find("ingesters")->as_list() : nullptr;
+        for (auto& ingester : ingesters ? *ingesters : value_list())
+          for (auto& stream : *ingester.find("streams")->as_list()) streams.push_back(*stream.as_text());
+        return std::string();
+      },
+      config_atom::value);
+  return streams;
+}
+
+http_answer control_bridge::sardana_hook(std::string_view body) {
+  auto wanted = scan_hook::parse(body, streams_there());
+  if (!wanted.fault.empty()) return {422, error_body(wanted.fault)};
+  // Scan macros read the text, whatever the status.
+  if (!wanted.refusal.empty()) return {200, nlohmann::json(wanted.refusal).dump()};
+  return set_sequence(wanted.sequence, true);
 }
 
 http_answer control_bridge::parameters() {

@@ -1,12 +1,17 @@
 #include "http/control_server.hpp"
 
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
 
@@ -14,7 +19,10 @@
 #include "http/cross_origin.hpp"
 #include "http/gatekeeper.hpp"
 #include "http/http_listener.hpp"
+#include "http/openapi.hpp"
 #include "http/page.hpp"
+#include "http/progress_watch.hpp"
+#include "http/route_table.hpp"
 #include "model/value_json.hpp"
 
 namespace dtranspose {
@@ -22,7 +30,20 @@ namespace {
 
 using std::string_view;
 
-constexpr auto results_are_good_for = std::chrono::seconds(1);
+using namespace std::chrono_literals;
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+
+constexpr auto results_are_good_for = 1s;
+constexpr string_view events_path = "/api/v1/events", log_stream_path = "/api/v1/log_stream";
+/// How soon a stream notices that there is something new, that its client has gone, or that the server stops.
+constexpr nanoseconds notice = 100ms;
+/// A line now and then keeps what is between us and the client from closing a silent stream of events.
+constexpr nanoseconds sign_of_life = 15s;
+/// Times that `load` may be asked about at once.
+constexpr std::size_t most_intervals = 32;
+/// Events per second of a stream.
+constexpr std::uint64_t usual_rate = 10, most_rate = 50;
 
 // --- routes --------------------------------------------------------------------------------------
 
@@ -37,7 +58,7 @@ struct route {
   string_view method;
   string_view path;
   access_scope needs;
-  http_answer (*answer)(control_interface&, const control_request&);
+  http_answer (*answer)(control_interface&, const control_request&); ///< null: an endless stream
 };
 
 std::optional<bool> bool_of(std::string text) {
@@ -89,7 +110,50 @@ http_answer post_mapping(control_interface& system, const control_request& reque
   return set_sequence(system, request, R"({"parts":{"main":)" + request.body + R"(},"sequence":["main"]})");
 }
 
+http_answer unprocessable(const std::string& text) { return {422, error_body(text)}; }
+
+std::optional<std::uint64_t> whole_number_of(string_view text) {
+  std::uint64_t number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc() && end == text.data() + text.size() && !text.empty()) return number;
+  return std::nullopt;
+}
+
+std::string in_capitals(std::string text) {
+  for (auto& c : text)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return text;
+}
+
+http_answer logs(control_interface& system, const control_request& request) {
+  auto level = request.http.has_param("level") ? request.http.get_param_value("level") : "INFO";
+  for (auto known : log_levels)
+    if (in_capitals(level) == known) return system.logs(known);
+  return unprocessable(fmt::format("level: \"{}\" is none of {}", level, fmt::join(log_levels, ", ")));
+}
+
+http_answer load(control_interface& system, const control_request& request) {
+  http_answer refusal;
+  auto scan = choice(request, "scan", true, refusal);
+  if (!scan) return refusal;
+  std::vector<std::uint64_t> intervals;
+  auto [first, last] = request.http.params.equal_range("intervals");
+  for (; first != last; ++first) {
+    auto interval = whole_number_of(first->second);
+    if (!interval) return unprocessable(fmt::format("intervals: \"{}\" is no whole number", first->second));
+    intervals.push_back(*interval);
+  }
+  if (intervals.size() > most_intervals)
+    return unprocessable(fmt::format("intervals: up to {} may be asked for at once", most_intervals));
+  if (intervals.empty()) intervals = {1, 10};
+  return system.load(intervals, *scan);
+}
+
 using enum access_scope;
+
+http_answer description(control_interface&, const control_request&) {
+  return {200, std::string(control_description())};
+}
 
 constexpr route routes[] = {
     {"GET", "/api/v1/progress", view, [](auto& system, auto&) { return system.progress(); }},
@@ -106,14 +170,18 @@ constexpr route routes[] = {
     {"GET", "/api/v1/streams", view, [](auto& system, auto&) { return system.streams(); }},
     {"GET", "/api/v1/health", view, [](auto& system, auto&) { return system.health(); }},
     {"GET", "/metrics", view, [](auto& system, auto&) { return system.metrics(); }},
-    {"GET", "/api/v1/logs", view,
-     [](auto& system, auto& request) {
-       return system.logs(request.http.has_param("level") ? request.http.get_param_value("level") : "INFO");
-     }},
+    {"GET", "/api/v1/load", view, load},
+    {"GET", "/api/v1/logs", view, logs},
+    {"GET", log_stream_path, view, nullptr},
+    {"GET", events_path, view, nullptr},
+    {"POST", "/api/v1/sardana_hook", control,
+     [](auto& system, auto& request) { return system.sardana_hook(request.body); }},
     {"GET", "/api/v1/parameters", view, [](auto& system, auto&) { return system.parameters(); }},
     {"GET", "/api/v1/parameter/{name}", view,
      [](auto& system, auto& request) { return system.parameter(request.name); }},
     {"POST", "/api/v1/parameter/{name}", control, set_parameter},
+    {"GET", "/openapi.json", view, description},
+    {"GET", "/api/v1/openapi.json", view, description},
 };
 
 constexpr string_view name_mark = "{name}";
@@ -141,6 +209,81 @@ std::vector<string_view> readable_paths() {
   for (auto& route : routes)
     if (route.method == "GET" && !route.path.ends_with(name_mark)) paths.push_back(route.path);
   return paths;
+}
+
+// --- endless streams -----------------------------------------------------------------------------
+
+/// A place among the streams, for as long as this lives.
+class stream_place {
+ public:
+  explicit stream_place(std::atomic<std::size_t>& taken) : taken_(taken), is_had_(taken_++ < http_streams) {}
+  ~stream_place() { --taken_; }
+  stream_place(const stream_place&) = delete;
+  stream_place& operator=(const stream_place&) = delete;
+
+  bool is_had() const { return is_had_; }
+
+ private:
+  std::atomic<std::size_t>& taken_;
+  bool is_had_;
+};
+
+bool write(httplib::DataSink& sink, const std::string& text) { return sink.write(text.data(), text.size()); }
+
+/// Progress whenever it changes, at most so often; first as it is.
+class progress_stream {
+ public:
+  progress_stream(progress_watch& watch, std::uint64_t rate)
+      : watch_(watch), interval_(nanoseconds(1s) / static_cast<std::int64_t>(rate)) {}
+
+  /// Writes what there is, or nothing after a while. False: the client takes nothing more.
+  bool go_on(httplib::DataSink& sink) {
+    if (auto now = steady_clock::now(); now < next_) {
+      std::this_thread::sleep_for(std::min<nanoseconds>(next_ - now, notice));
+      return true;
+    }
+    next_ = steady_clock::now() + interval_;
+    if (auto latest = watch_.read(); latest.version > seen_) {
+      seen_ = latest.version;
+      return send(sink, "event: progress\ndata: " + latest.body + "\n\n");
+    }
+    return steady_clock::now() - written_ < sign_of_life || send(sink, ": still here\n\n");
+  }
+
+ private:
+  bool send(httplib::DataSink& sink, const std::string& text) {
+    written_ = steady_clock::now();
+    return write(sink, text);
+  }
+
+  progress_watch& watch_;
+  nanoseconds interval_;
+  steady_clock::time_point next_ = {}, written_ = steady_clock::now();
+  std::uint64_t seen_ = 0;
+};
+
+/// A line for each record that is logged from now on.
+class log_stream {
+ public:
+  explicit log_stream(control_interface& system) : system_(system) { system_.logs_since(position_); }
+
+  bool go_on(httplib::DataSink& sink) {
+    std::string lines;
+    for (auto& record : system_.logs_since(position_)) lines.append(record).append("\n");
+    if (!lines.empty()) return write(sink, lines);
+    std::this_thread::sleep_for(notice);
+    return true;
+  }
+
+ private:
+  control_interface& system_;
+  std::uint64_t position_ = 0;
+};
+
+std::optional<std::uint64_t> rate_of(const httplib::Request& request) {
+  if (!request.has_param("rate")) return usual_rate;
+  auto rate = whole_number_of(request.get_param_value("rate"));
+  return rate && *rate >= 1 && *rate <= most_rate ? rate : std::nullopt;
 }
 
 /// Where the results are served, as `config` says; empty while nobody does.
@@ -221,13 +364,21 @@ void answer_request(control_interface& system, const httplib::Request& request, 
 
 control_interface::~control_interface() = default;
 
+std::vector<route_name> control_routes() {
+  std::vector<route_name> all{{"GET", "/", "none"}};
+  for (auto& route : routes)
+    all.push_back({std::string(route.method), std::string(route.path), std::string(name_of(route.needs))});
+  return all;
+}
+
 std::string error_body(std::string_view text) { return to_json(value_map{{"detail", text}}); }
 
 class control_server::listener : public http_listener {
  public:
   listener(control_interface& system, http_protection protection)
-      : http_listener({.body = http_body_limit, .bodies = http_bodies_limit}, std::move(protection.tls)),
-        system_(system), gatekeeper_(std::move(protection.tokens)) {}
+      : http_listener({.body = http_body_limit, .connections = http_connections, .bodies = http_bodies_limit},
+                      std::move(protection.tls)),
+        system_(system), watch_(system), gatekeeper_(std::move(protection.tokens)) {}
   ~listener() override { stop_and_join(); }
 
  private:
@@ -240,9 +391,35 @@ class control_server::listener : public http_listener {
       answer_preflight(request, response, with_tokens);
     else if (is_of_page(path_of(request)) && (request.method == "GET" || request.method == "HEAD"))
       answer_page(request, response);
-    else if (gatekeeper_.admits(request, response, route ? route->needs : view))
-      answer_request(system_, request, response, route, body);
+    else if (gatekeeper_.admits(request, response, route ? route->needs : view)) {
+      if (route && !route->answer)
+        answer_stream(*route, request, response);
+      else
+        answer_request(system_, request, response, route, body);
+    }
     allow_origin(request, response, with_tokens);
+  }
+
+  void answer_stream(const route& route, const httplib::Request& request, httplib::Response& response) {
+    auto place = std::make_shared<stream_place>(streams_);
+    if (!place->is_had())
+      return answer_json(response, {503, error_body("too many streams of events and logs: close one")});
+    if (route.path == log_stream_path)
+      return send_stream(response, "application/x-ndjson", place, std::make_shared<log_stream>(system_));
+    auto rate = rate_of(request);
+    if (!rate)
+      return answer_json(response, unprocessable(fmt::format(
+                                       "rate: not a whole number from 1 to {} per second", most_rate)));
+    send_stream(response, "text/event-stream", place, std::make_shared<progress_stream>(watch_, *rate));
+  }
+
+  template <class Stream>
+  static void send_stream(httplib::Response& response, const char* type, std::shared_ptr<stream_place> place,
+                          std::shared_ptr<Stream> stream) {
+    response.set_header("Cache-Control", "no-cache");
+    response.set_chunked_content_provider(type, [place, stream](std::size_t, httplib::DataSink& sink) {
+      return !client_is_gone() && stream->go_on(sink);
+    });
   }
 
   /// Asks nobody for a token: it is the page that asks the viewer for one.
@@ -256,7 +433,7 @@ class control_server::listener : public http_listener {
 
   /// As of a moment ago, so that who asks often for the page does not keep the system busy.
   std::string results() {
-    auto now = std::chrono::steady_clock::now();
+    auto now = steady_clock::now();
     std::lock_guard lock(mutex_);
     if (!asked_ || now - *asked_ > results_are_good_for) {
       results_ = results_of(system_);
@@ -266,10 +443,12 @@ class control_server::listener : public http_listener {
   }
 
   control_interface& system_;
+  progress_watch watch_;
   gatekeeper gatekeeper_;
+  std::atomic<std::size_t> streams_ = 0;
   std::mutex mutex_;
   std::string results_;
-  std::optional<std::chrono::steady_clock::time_point> asked_;
+  std::optional<steady_clock::time_point> asked_;
 };
 
 control_server::control_server(const std::string& host, std::uint16_t port, control_interface& system,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace dtranspose {
 
@@ -14,6 +15,12 @@ namespace dtranspose {
 inline constexpr std::size_t http_body_limit = std::size_t{256} << 20;
 /// Bytes of all bodies that are held at once; more is answered with 503.
 inline constexpr std::size_t http_bodies_limit = 2 * http_body_limit;
+
+/// Connections that are served at once, half of them for one address; and streams of events or of logs among
+/// them.
+inline constexpr std::size_t http_connections = 128, http_streams = 32;
+/// Names of levels that logs are asked for by, rising; in any case.
+inline constexpr const char* log_levels[] = {"TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"};
 
 class access_tokens;
 class https_identity;
@@ -55,8 +62,14 @@ class control_interface {
   virtual http_answer health() = 0;
   /// For Prometheus.
   virtual http_answer metrics() = 0;
-  /// What the process logged last, from that level on.
+  /// What was logged last, from that level on, which is one of `log_levels`.
   virtual http_answer logs(const std::string& level) = 0;
+  /// What was logged since `position`, which moves on: a JSON object for each record. From 0 on: nothing yet.
+  virtual std::vector<std::string> logs_since(std::uint64_t& position) = 0;
+  /// How busy workers were over the last events, for each of `intervals`, and with `scan` over all of it.
+  virtual http_answer load(const std::vector<std::uint64_t>& intervals, bool scan) = 0;
+  /// Starts a scan of as many points as a scan macro says; answers its id, or why not, both with 200.
+  virtual http_answer sardana_hook(std::string_view body) = 0;
   virtual http_answer parameters() = 0;
   /// Its bytes.
   virtual http_answer parameter(const std::string& name) = 0;

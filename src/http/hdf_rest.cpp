@@ -47,15 +47,29 @@ std::optional<hdf_path> parsed(string_view path) {
   return p;
 }
 
-bool is_part_of(const hdf_path& p) {
-  if (p.collection == "groups") {
-    if (p.part == "links" || p.part == "attributes") return true;
-    return p.part.empty() && !p.has_name;
-  }
-  if (p.collection != "datasets") return false;
-  if (p.part == "attributes") return true;
-  return !p.has_name && (p.part.empty() || p.part == "shape" || p.part == "type" || p.part == "value");
-}
+/// What there is of an object, behind its id.
+struct object_route {
+  string_view collection, part;
+  bool named;
+  string_view methods;
+};
+
+constexpr object_route object_routes[] = {
+    {"groups", "", false, "GET"},
+    {"groups", "links", false, "GET"},
+    {"groups", "links", true, "GET"},
+    {"groups", "attributes", false, "GET"},
+    {"groups", "attributes", true, "GET"},
+    {"datasets", "", false, "GET"},
+    {"datasets", "shape", false, "GET"},
+    {"datasets", "type", false, "GET"},
+    {"datasets", "value", false, "GET, POST"},
+    {"datasets", "attributes", false, "GET"},
+    {"datasets", "attributes", true, "GET"},
+};
+
+/// What there is of the file.
+constexpr string_view file_routes[] = {"/", "/about"};
 
 // --- the objects as JSON -------------------------------------------------------------------------
 
@@ -296,10 +310,26 @@ value_map about() {
 } // namespace
 
 string_view hdf_methods(string_view path) {
-  if (path == "/" || path == "/about") return "GET";
+  if (std::ranges::find(file_routes, path) != std::end(file_routes)) return "GET";
   auto p = parsed(path);
-  if (!p || p->id.empty() || !is_part_of(*p)) return {};
-  return p->part == "value" ? "GET, POST" : "GET";
+  if (!p || p->id.empty()) return {};
+  for (auto& route : object_routes)
+    if (route.collection == p->collection && route.part == p->part && route.named == p->has_name)
+      return route.methods;
+  return {};
+}
+
+std::vector<route_name> hdf_routes() {
+  std::vector<route_name> all;
+  for (auto path : file_routes) all.push_back({"GET", std::string(path), "view"});
+  for (auto& route : object_routes)
+    for (auto method : {"GET", "POST"}) {
+      if (route.methods.find(method) == route.methods.npos) continue;
+      auto path = fmt::format("/{}/{{id}}{}{}{}", route.collection, route.part.empty() ? "" : "/", route.part,
+                              route.named ? "/{name}" : "");
+      all.push_back({method, std::move(path), "view"});
+    }
+  return all;
 }
 
 results_answer answer_hdf(const snapshot_store& store, const results_request& request) {

@@ -4,8 +4,11 @@
 #include <string_view>
 
 #include "http/results_answers.hpp"
+#include "http/route_table.hpp"
 
 namespace dtranspose {
+
+std::vector<route_name> hdf_routes();
 
 /// The methods of a path; empty for one that is none.
 std::string_view hdf_methods(std::string_view path);

@@ -13,6 +13,8 @@ namespace dtranspose {
 namespace {
 
 constexpr std::string_view api = "/api/v1/";
+/// The description is where clients look for it, too.
+constexpr std::string_view description = "openapi.json", description_path = "/openapi.json";
 
 snapshot_store::handle chosen(const snapshot_store& store, const std::string& scan,
                               const std::string* number) {
@@ -73,6 +75,7 @@ snapshot_store::handle chosen_snapshot(const snapshot_store& store, const result
 }
 
 std::string_view results_methods(std::string_view path) {
+  if (path == description_path) return results_route_methods(description);
   return path.starts_with(api) ? results_route_methods(path.substr(api.size())) : hdf_methods(path);
 }
 
@@ -86,6 +89,7 @@ results_answer answer_results(const snapshot_store& store, const results_request
       no.headers.emplace_back("Allow", methods);
       return no;
     }
+    if (path == description_path) return answer_route(store, description, request);
     if (path.starts_with(api)) return answer_route(store, path.substr(api.size()), request);
     return answer_hdf(store, request);
   } catch (const results_error& e) {

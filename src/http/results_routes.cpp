@@ -7,6 +7,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "http/hdf_rest.hpp"
+#include "http/openapi.hpp"
+#include "http/route_table.hpp"
 #include "model/value_json.hpp"
 #include "output/picture.hpp"
 
@@ -226,6 +229,10 @@ results_answer answer_value(const snapshot_store& store, const results_request& 
   return json_answer(value_map{{"value", std::move(content)}, {"snapshot", in->number}});
 }
 
+results_answer describe(const snapshot_store&, const results_request&) {
+  return {.body = std::string(results_description())};
+}
+
 struct route {
   string_view name;
   results_answer (*answer)(const snapshot_store&, const results_request&);
@@ -237,6 +244,7 @@ constexpr route routes[] = {
     {"tree", list_tree},
     {"view", answer_view},
     {"value", answer_value},
+    {"openapi.json", describe},
 };
 
 const route* find_route(string_view name) {
@@ -245,6 +253,13 @@ const route* find_route(string_view name) {
 }
 
 } // namespace
+
+std::vector<route_name> results_routes() {
+  auto all = hdf_routes();
+  for (auto& route : routes) all.push_back({"GET", fmt::format("/api/v1/{}", route.name), "view"});
+  for (auto path : {"/api/v1/events", "/openapi.json"}) all.push_back({"GET", path, "view"});
+  return all;
+}
 
 string_view results_route_methods(string_view route) {
   return find_route(route) || route == "events" ? "GET" : "";

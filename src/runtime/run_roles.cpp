@@ -119,11 +119,30 @@ void refuse_strangers(const configuration& settings, const role_set& roles) {
   if (roles.reducer) refuse_open(http.results);
 }
 
-std::string logs_text(const log_memory& log, const std::string& component, const std::string& level) {
-  auto list = nlohmann::json::array();
-  for (auto& r : log.last(level))
-    list.push_back({{"time", r.time}, {"levelname", r.level}, {"msg", r.text}, {"component", component}});
-  return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+nlohmann::json json_of(const log_memory::record& r, const std::string& own) {
+  return {{"time", r.time},
+          {"levelname", r.level},
+          {"msg", r.text},
+          {"component", r.component.empty() ? own : r.component}};
+}
+
+std::string text_of(const nlohmann::json& content) {
+  return content.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// `own`: what this process is called.
+control_bridge::log_reader reader_of(const std::shared_ptr<log_memory>& log, const std::string& own) {
+  auto last = [log, own](const std::string& level) {
+    auto list = nlohmann::json::array();
+    for (auto& r : log->last(level)) list.push_back(json_of(r, own));
+    return text_of(list);
+  };
+  auto since = [log, own](std::uint64_t& position) {
+    std::vector<std::string> lines;
+    for (auto& r : log->since(position)) lines.push_back(text_of(json_of(r, own)));
+    return lines;
+  };
+  return {last, since};
 }
 
 http_protection protection_of(const http_settings& http) {
@@ -156,14 +175,15 @@ int run_roles(const role_command& command) {
   node process({.settings = settings,
                 .roles = roles,
                 .snapshots = snapshots,
-                .results_url = results ? results_url(settings, results->port()) : std::string()});
+                .results_url = results ? results_url(settings, results->port()) : std::string(),
+                .warnings = [log] { return log->take_warnings(); },
+                .warned = [log](const std::string& who, const value& w) { log->add_of_others(who, w); }});
   spdlog::info("{} listens at {}", command.roles, process.address());
   std::unique_ptr<control_bridge> bridge;
   std::unique_ptr<control_server> server;
   if (roles.controller) {
-    bridge = std::make_unique<control_bridge>(
-        process.system(), process.controller(), settings.scan.arm_timeout,
-        [log, name = command.roles](const std::string& level) { return logs_text(*log, name, level); });
+    bridge = std::make_unique<control_bridge>(process.system(), process.controller(),
+                                              settings.scan.arm_timeout, reader_of(log, command.roles));
     server = std::make_unique<control_server>(settings.http.control.host, settings.http.control.port, *bridge,
                                               protection);
     server->start();

@@ -4,10 +4,14 @@
 #include <chrono>
 #include <fstream>
 #include <future>
+#include <map>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 #include <thread>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
@@ -16,10 +20,12 @@
 #include <sys/stat.h>
 
 #include "http/access_tokens.hpp"
+#include "http/await.hpp"
 #include "http/certificate.hpp"
 #include "http/login_guard.hpp"
 #include "http/page.hpp"
 #include "http/raw_client.hpp"
+#include "http/route_table.hpp"
 #include "temporary_directory.hpp"
 
 namespace dtranspose {
@@ -40,7 +46,11 @@ class fake_system : public control_interface {
     return {200, "\"id\""};
   }
   http_answer sequence() override { return {200, "\"sequence\""}; }
-  http_answer progress() override { return {200, "\"progress\""}; }
+  http_answer progress() override {
+    std::lock_guard lock(mutex);
+    ++progress_asked;
+    return {200, how_far};
+  }
   http_answer config() override {
     std::lock_guard lock(mutex);
     return {200, configuration};
@@ -53,6 +63,25 @@ class fake_system : public control_interface {
   http_answer health() override { return {503, R"({"ready":false})"}; }
   http_answer metrics() override { return {200, "x 1\n", "text/plain"}; }
   http_answer logs(const std::string& level) override { return {200, "[\"" + level + "\"]"}; }
+  std::vector<std::string> logs_since(std::uint64_t& position) override {
+    std::lock_guard lock(mutex);
+    auto from = std::exchange(position, log.size() + 1);
+    if (from == 0) return {};
+    return {log.begin() + static_cast<std::ptrdiff_t>(from - 1), log.end()};
+  }
+  http_answer load(const std::vector<std::uint64_t>& intervals, bool scan) override {
+    return {200, fmt::format("[{}{}]", fmt::join(intervals, ","), scan ? ",\"scan\"" : "")};
+  }
+  http_answer sardana_hook(std::string_view body) override { return {200, "\"" + std::string(body) + "\""}; }
+
+  void set_progress(const std::string& text) {
+    std::lock_guard lock(mutex);
+    how_far = text;
+  }
+  void add_to_log(const std::string& record) {
+    std::lock_guard lock(mutex);
+    log.push_back(record);
+  }
   http_answer parameters() override { return {200, "[]"}; }
   http_answer parameter(const std::string& name) override {
     if (name == "none") return {404, error_body("Parameter not found")};
@@ -64,9 +93,10 @@ class fake_system : public control_interface {
 
   std::mutex mutex;
   std::string configuration = "\"config\"";
-  std::string body;
+  std::string body, how_far = "\"progress\"";
+  std::vector<std::string> log;
   bool wrapped = false;
-  int scans = 0;
+  int scans = 0, progress_asked = 0;
 };
 
 class control_server_test : public testing::Test {
@@ -118,7 +148,11 @@ TEST_F(control_server_test, tells_how_it_is) {
   expect_answer(client.Get("/api/v1/decisions?since=7"), 200, "7");
   EXPECT_EQ(client.Get("/api/v1/decisions?since=-7")->status, 422);
   expect_answer(client.Get("/api/v1/logs"), 200, R"(["INFO"])");
-  expect_answer(client.Get("/api/v1/logs?level=debug"), 200, R"(["debug"])");
+  expect_answer(client.Get("/api/v1/logs?level=debug"), 200, R"(["DEBUG"])");
+  for (auto level : {"foo", "", "INFO%20", "10"})
+    expect_answer(client.Get("/api/v1/logs?level=" + std::string(level)), 422,
+                  error_body("level: \"" + httplib::detail::decode_url(level, false) +
+                             "\" is none of TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL"));
   auto metrics = client.Get("/metrics");
   ASSERT_TRUE(metrics);
   EXPECT_EQ(metrics->body, "x 1\n");
@@ -395,6 +429,217 @@ TEST(control_server, a_port_is_free_again_after_a_stop) {
   }
 }
 
+// --- what holds for every route ------------------------------------------------------------------
+
+/// A path that fits the route.
+std::string path_of(const route_name& route) {
+  auto path = route.path;
+  if (auto at = path.find('{'); at != path.npos) path.replace(at, path.find('}') + 1 - at, "x");
+  return path;
+}
+
+bool is_stream(const route_name& route) {
+  return route.path == "/api/v1/events" || route.path == "/api/v1/log_stream";
+}
+
+TEST_F(control_server_test, every_route_answers) {
+  // Two more are streams, and these two the fake refuses.
+  const std::map<std::string, int> unusual{
+      {"/api/v1/status", 500}, {"/api/v1/ledger", 404}, {"/api/v1/health", 503}};
+  for (auto& route : control_routes()) {
+    if (is_stream(route)) continue;
+    auto answer = route.method == "POST" ? client.Post(path_of(route), "{}", "application/json")
+                                         : client.Get(path_of(route));
+    ASSERT_TRUE(answer) << route.path;
+    auto odd = unusual.find(route.path);
+    EXPECT_EQ(answer->status, odd == unusual.end() ? 200 : odd->second) << route.path;
+    if (route.method != "GET") continue;
+    auto head = client.Head(path_of(route));
+    ASSERT_TRUE(head) << route.path;
+    EXPECT_EQ(head->status, answer->status) << route.path;
+    EXPECT_EQ(head->body, "");
+  }
+}
+
+TEST_F(control_server_test, every_route_refuses_other_methods) {
+  for (auto& route : control_routes()) {
+    std::set<std::string> methods;
+    for (auto& other : control_routes())
+      if (other.path == route.path) methods.insert(other.method);
+    for (auto method : {"GET", "POST", "PUT", "PATCH", "DELETE"}) {
+      if (methods.contains(method)) continue;
+      httplib::Request request;
+      request.method = method;
+      request.path = path_of(route);
+      auto answer = client.send(request);
+      expect_answer(answer, 405, error_body("Method Not Allowed"));
+      EXPECT_EQ(answer->get_header_value("Allow"), methods.size() == 2 ? "GET, POST" : *methods.begin());
+    }
+  }
+}
+
+TEST_F(control_server_test, every_route_that_takes_a_body_has_a_limit) {
+  for (auto& route : control_routes()) {
+    if (route.method != "POST") continue;
+    auto too_long =
+        exchange(server.port(), fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{{",
+                                            path_of(route), http_body_limit + 1));
+    EXPECT_THAT(too_long, HasSubstr("HTTP/1.1 413")) << route.path;
+    httplib::MultipartFormDataItems form = {{"a", "{}", "", "application/json"}};
+    expect_answer(client.Post(path_of(route), form), 415, error_body("send the JSON itself, not a form"));
+    auto cut =
+        exchange(server.port(),
+                 fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n{{", path_of(route)));
+    EXPECT_THAT(cut, HasSubstr("HTTP/1.1 400")) << route.path;
+  }
+  EXPECT_EQ(system.scans, 0);
+}
+
+TEST_F(control_server_test, heads_that_are_too_large) {
+  for (auto& route : control_routes()) {
+    auto answer = exchange(
+        server.port(), fmt::format("{} {} HTTP/1.1\r\n", route.method, path_of(route)) + [] {
+          std::string headers;
+          for (int i = 0; i < 20; ++i) headers += "X: " + std::string(4000, 'x') + "\r\n";
+          return headers;
+        }() + "\r\n");
+    EXPECT_TRUE(answer.empty() || answer.find(" 431 ") != answer.npos) << route.path << answer.substr(0, 100);
+  }
+}
+
+TEST_F(control_server_test, load_of_events_and_of_the_scan) {
+  expect_answer(client.Get("/api/v1/load"), 200, R"([1,10,"scan"])");
+  expect_answer(client.Get("/api/v1/load?intervals=5&intervals=0&intervals=5&scan=no"), 200,
+                "[5,0]"); // the same again is no other
+  for (auto wrong : {"intervals=x", "intervals=", "intervals=-1", "intervals=1.5",
+                     "intervals=99999999999999999999", "scan=perhaps"}) {
+    auto answer = client.Get("/api/v1/load?" + std::string(wrong));
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 422) << wrong;
+  }
+  std::string many;
+  for (int i = 0; i < 33; ++i) many += "&intervals=" + std::to_string(i);
+  expect_answer(client.Get("/api/v1/load?" + many), 422,
+                error_body("intervals: up to 32 may be asked for at once"));
+}
+
+TEST_F(control_server_test, passes_hooks_on) {
+  expect_answer(client.Post("/api/v1/sardana_hook", "{}", "application/json"), 200, "\"{}\"");
+}
+
+// --- streams -------------------------------------------------------------------------------------
+
+/// Reads a stream in a thread of its own.
+class stream_reader {
+ public:
+  stream_reader(std::uint16_t port, const std::string& path) : client_("127.0.0.1", port) {
+    client_.set_read_timeout(30s);
+    thread_ = std::thread([this, path] {
+      client_.Get(path, [this](const char* bytes, size_t n) {
+        std::lock_guard lock(mutex_);
+        text_.append(bytes, n);
+        return !enough_;
+      });
+      ended_ = true;
+    });
+  }
+  ~stream_reader() {
+    enough_ = true;
+    client_.stop();
+    thread_.join();
+  }
+  std::string text() const {
+    std::lock_guard lock(mutex_);
+    return text_;
+  }
+  bool has(const std::string& part) const { return text().find(part) != std::string::npos; }
+  bool ended() const { return ended_; }
+
+ private:
+  httplib::Client client_;
+  mutable std::mutex mutex_;
+  std::string text_;
+  std::atomic<bool> enough_ = false, ended_ = false;
+  std::thread thread_;
+};
+
+using test::await;
+
+TEST_F(control_server_test, events_tell_progress_when_it_changes) {
+  system.set_progress(R"({"completed_events":1,"seconds":0.5})");
+  stream_reader reader(server.port(), "/api/v1/events?rate=50");
+  ASSERT_TRUE(await(
+      [&] { return reader.has("event: progress\ndata: {\"completed_events\":1,\"seconds\":0.5}\n\n"); }));
+  system.set_progress(R"({"completed_events":1,"seconds":0.75})"); // only the time
+  {
+    std::unique_lock lock(system.mutex);
+    auto asked = system.progress_asked;
+    lock.unlock();
+    ASSERT_TRUE(await([&] {
+      std::lock_guard again(system.mutex);
+      return system.progress_asked > asked + 2;
+    }));
+  }
+  system.set_progress(R"({"completed_events":2,"seconds":1.0})");
+  ASSERT_TRUE(await([&] { return reader.has("\"completed_events\":2"); }));
+  EXPECT_FALSE(reader.has("0.75"));
+}
+
+TEST_F(control_server_test, many_who_look_on_ask_once) {
+  std::vector<std::unique_ptr<stream_reader>> readers;
+  for (int i = 0; i < 20; ++i)
+    readers.push_back(std::make_unique<stream_reader>(server.port(), "/api/v1/events?rate=50"));
+  ASSERT_TRUE(
+      await([&] { return std::ranges::all_of(readers, [](auto& r) { return r->has("progress"); }); }));
+  auto asked = [&] {
+    std::lock_guard lock(system.mutex);
+    return system.progress_asked;
+  };
+  auto began = steady_clock::now();
+  auto before = asked();
+  ASSERT_TRUE(await([&] { return asked() >= before + 20; }));
+  auto times = asked() - before;
+  auto moments = (steady_clock::now() - began) / 20ms;
+  EXPECT_LE(times, moments + 2); // at most once in a moment, not 20 times
+}
+
+TEST_F(control_server_test, log_stream_tells_what_is_new) {
+  system.add_to_log("old");
+  stream_reader reader(server.port(), "/api/v1/log_stream");
+  ASSERT_TRUE(await([&] {
+    system.add_to_log("{\"msg\":\"new\"}");
+    return reader.has("{\"msg\":\"new\"}\n");
+  }));
+  EXPECT_FALSE(reader.has("old"));
+}
+
+TEST_F(control_server_test, streams_say_what_is_wrong) {
+  for (auto rate : {"", "0", "51", "fast", "-1", "1.5"})
+    expect_answer(client.Get("/api/v1/events?rate=" + std::string(rate)), 422,
+                  error_body("rate: not a whole number from 1 to 50 per second"));
+}
+
+TEST_F(control_server_test, streams_are_bounded_and_free_their_place) {
+  std::vector<std::unique_ptr<stream_reader>> readers;
+  for (std::size_t i = 0; i < http_streams; ++i)
+    readers.push_back(std::make_unique<stream_reader>(server.port(), "/api/v1/events"));
+  ASSERT_TRUE(
+      await([&] { return std::ranges::all_of(readers, [](auto& r) { return r->has("progress"); }); }));
+  for (auto path : {"/api/v1/events", "/api/v1/log_stream"})
+    expect_answer(client.Get(path), 503, error_body("too many streams of events and logs: close one"));
+  expect_answer(client.Get("/api/v1/progress"), 200, "\"progress\"");
+  readers.pop_back();
+  EXPECT_TRUE(await([&] { return client.Get("/api/v1/events?rate=0")->status == 422; }))
+      << "there is a place again";
+}
+
+TEST_F(control_server_test, stopping_ends_streams) {
+  stream_reader events(server.port(), "/api/v1/events"), log(server.port(), "/api/v1/log_stream");
+  ASSERT_TRUE(await([&] { return events.has("progress"); }));
+  server.stop();
+  EXPECT_TRUE(await([&] { return events.ended() && log.ended(); }));
+}
+
 // --- tokens --------------------------------------------------------------------------------------
 
 constexpr auto viewer = "viewer-0123456789", tuner = "tuner-0123456789", sequencer = "sequencer-0123456789";
@@ -473,6 +718,22 @@ TEST_F(control_server_with_tokens, each_route_needs_its_scope) {
   EXPECT_EQ(status("PUT", "/api/v1/sequence", sequencer), 405);
   EXPECT_EQ(status("GET", "/api/v1/progress/", ""), 401);
   EXPECT_EQ(status("GET", "/api/v1/progress/", viewer), 307);
+}
+
+TEST_F(control_server_with_tokens, every_route_needs_what_its_table_says) {
+  for (auto& route : control_routes()) {
+    if (is_stream(route)) {
+      EXPECT_EQ(status("GET", route.path, ""), 401) << route.path;
+      EXPECT_EQ(status("HEAD", route.path, viewer), 200) << route.path;
+      continue;
+    }
+    auto with = [&](const char* secret) { return status(route.method, path_of(route), secret); };
+    bool controls = route.scope == "control";
+    EXPECT_EQ(with("") == 401, route.scope != "none") << route.path;
+    for (auto secret : {viewer, tuner}) EXPECT_EQ(with(secret) == 403, controls) << route.path;
+    EXPECT_NE(with(sequencer), 401) << route.path;
+    EXPECT_NE(with(sequencer), 403) << route.path;
+  }
 }
 
 TEST_F(control_server_with_tokens, says_what_is_missing) {
