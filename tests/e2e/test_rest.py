@@ -158,6 +158,48 @@ def test_the_ledger_of_a_clean_scan(ready, instrument):
     assert ledger["troubles"] == []
 
 
+def test_load_of_the_workers(ready, instrument):
+    assert ready.get("load") == {}
+    det = instrument("det")
+    scan = ready.begin({"det": one_each(100)})
+    det.header()
+    for number in range(50):
+        det.image(number)
+        ready.get("load?intervals=1&intervals=20")
+    ready.wait_for_events(40)
+    for number in range(50, 100):
+        det.image(number)
+    det.end()
+    ready.wait_for_end(scan)
+    load = ready.get("load?intervals=5&intervals=1000")
+    assert load.keys() <= {w["name"] for w in ready.get("config")["workers"]} and load
+    for worker in load.values():
+        assert worker["intervals"].keys() == {"5", "1000", "scan"} and 0 < worker["last_event"] <= 102
+        for span in worker["intervals"].values():
+            assert 0 <= span["active"] <= span["total"]
+    # Start and end go to both of them.
+    assert sum(w["intervals"]["scan"]["events"] for w in load.values()) <= 104
+    assert ready.get("load?intervals=5&scan=false")[next(iter(load))]["intervals"].keys() == {"5"}
+    assert ready.ask("GET", "load?intervals=many").status_code == 422
+
+
+def test_a_scan_macro_starts_a_scan(ready, instrument):
+    answer = ready.ask("POST", "sardana_hook", json={"streams": ["det", "unknown"], "scan": {"nb_points": 4, "title": "ascan"}})
+    assert answer.status_code == 200
+    scan = answer.json()
+    sequence = ready.get("sequence")
+    assert sequence["sequence"] == ["reserved_start_end", "sardana", "reserved_start_end"]
+    assert sequence["parts"]["sardana"]["mapping"] == {"det": [[{"tags": ["generic"], "constraint": i}] for i in range(4)]}
+    instrument("det").series_of(4)
+    assert ready.wait_for_end(scan)["fates"]["folded"] == 6
+    for body, text in [({"streams": ["det"]}, "no scan info"), ({"streams": ["det"], "scan": {}}, "no nb_points in scan"),
+                       ({"scan": {"nb_points": 4}}, "streams required")]:
+        answer = ready.ask("POST", "sardana_hook", json=body)
+        assert (answer.status_code, answer.json()) == (200, text)
+    assert ready.ask("POST", "sardana_hook", json={"scan": {}, "odd": 1}).status_code == 422
+    assert ready.get("progress")["scan"] == scan
+
+
 # --- refusals ------------------------------------------------------------------------------------
 
 GOOD = {"parts": {"main": {"det": [[{"constraint": 0}]]}}, "sequence": ["main"]}

@@ -17,6 +17,7 @@
 #include "http/await.hpp"
 #include "http/certificate.hpp"
 #include "http/raw_client.hpp"
+#include "http/route_table.hpp"
 #include "output/result_tree.hpp"
 #include "temporary_directory.hpp"
 
@@ -251,6 +252,111 @@ TEST_F(results_server_test, asks_for_tokens) {
   httplib::Client client("127.0.0.1", server->port());
   EXPECT_EQ(client.Post(values("/live"), "{}", "application/json")->status, 401);
   EXPECT_EQ(client.Options("/")->status, 204) << "browsers ask without";
+}
+
+// --- what holds for every route ------------------------------------------------------------------
+
+/// A path that leads to something in a tree with `live` and an attribute `units` of it and of the root.
+std::string path_of(const route_name& route) {
+  bool group = route.path.starts_with("/groups");
+  auto path = route.path;
+  auto put = [&path](std::string_view mark, const std::string& text) {
+    if (auto at = path.find(mark); at != path.npos) path.replace(at, mark.size(), text);
+  };
+  put("{id}", group ? "g-" + result_id("/") : "d-" + result_id("/live"));
+  put("{name}", path.find("links") == path.npos ? "units" : "live");
+  if (path == "/api/v1/view") path += "?path=/image";
+  if (path == "/api/v1/value") path += "?path=/live";
+  return path;
+}
+
+class every_route_of_results : public results_server_test {
+ protected:
+  every_route_of_results() {
+    publish(value_map{{"_attrs", value_map{{"units", "mm"}}},
+                      {"live", 34},
+                      {"live_attrs", value_map{{"units", "mm"}}},
+                      {"image", array::of(std::vector<std::uint8_t>{1, 2})}});
+  }
+  httplib::Result send(const std::string& method, const std::string& path, const std::string& secret = "") {
+    httplib::Client client("127.0.0.1", server->port());
+    httplib::Request request;
+    request.method = method;
+    request.path = path;
+    if (!secret.empty()) request.set_header("Authorization", "Bearer " + secret);
+    if (method == "POST") request.body = "{}";
+    return client.send(request);
+  }
+};
+
+TEST_F(every_route_of_results, answers) {
+  start();
+  for (auto& route : results_routes()) {
+    if (route.path == "/api/v1/events") continue;
+    auto answer = send(route.method, path_of(route));
+    ASSERT_TRUE(answer) << route.path;
+    EXPECT_EQ(answer->status, 200) << route.path << answer->body;
+    if (route.method != "GET") continue;
+    auto head = send("HEAD", path_of(route));
+    ASSERT_TRUE(head) << route.path;
+    EXPECT_EQ(head->status, 200) << route.path;
+    EXPECT_EQ(head->get_header_value("Content-Length"), answer->get_header_value("Content-Length"));
+    EXPECT_EQ(head->body, "");
+  }
+}
+
+TEST_F(every_route_of_results, refuses_other_methods) {
+  start();
+  auto all = results_routes();
+  for (auto& route : all) {
+    bool posts = std::ranges::find(all, route_name{"POST", route.path, "view"}) != all.end();
+    for (auto method : {"POST", "PUT", "PATCH", "DELETE"}) {
+      if (posts && method == std::string("POST")) continue;
+      auto answer = send(method, path_of(route));
+      ASSERT_TRUE(answer) << route.path;
+      EXPECT_EQ(answer->status, 405) << method << route.path;
+      EXPECT_EQ(answer->get_header_value("Allow"), posts ? "GET, POST" : "GET") << route.path;
+    }
+  }
+}
+
+TEST_F(every_route_of_results, names_what_is_not_there) {
+  start();
+  for (auto& route : results_routes()) {
+    if (route.path == "/api/v1/events") continue; // waits for that scan
+    auto path = path_of(route);
+    bool of_object = route.path.find("{id}") != route.path.npos;
+    if (of_object) path.replace(path.find('-') + 1, 2, "zz");
+    auto answer = send(route.method, path + (path.find('?') == path.npos ? "?" : "&") + "scan=none");
+    ASSERT_TRUE(answer) << path;
+    bool fixed =
+        route.path.ends_with("openapi.json") || route.path == "/about" || route.path == "/api/v1/status";
+    EXPECT_EQ(answer->status, fixed ? 200 : 404) << path << answer->body;
+  }
+}
+
+TEST_F(every_route_of_results, needs_a_token) {
+  start({}, {.tokens = some_tokens()});
+  for (auto& route : results_routes()) {
+    EXPECT_EQ(route.scope, "view");
+    EXPECT_EQ(send(route.method, path_of(route))->status, 401) << route.path;
+    if (route.path == "/api/v1/events") continue;
+    EXPECT_EQ(send(route.method, path_of(route), viewer)->status, 200) << route.path;
+  }
+}
+
+TEST_F(every_route_of_results, takes_no_odd_bodies) {
+  start({.body = 200'000});
+  httplib::Client client("127.0.0.1", server->port());
+  for (auto body : {std::string(), std::string("{"), std::string("[]"), std::string(100'000, '['),
+                    std::string(R"({"select":3})"), std::string("\xff"), std::string(R"({"select":"[")")}) {
+    auto answer = client.Post(values("/image"), body, "application/json");
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 400) << body.substr(0, 20);
+  }
+  httplib::MultipartFormDataItems form = {{"a", "{}", "", "application/json"}};
+  EXPECT_EQ(client.Post(values("/image"), form)->status, 400);
+  EXPECT_EQ(client.Post(values("/image"), std::string(200'001, ' '), "application/json")->status, 413);
 }
 
 TEST_F(results_server_test, serves_https) {
