@@ -7,14 +7,14 @@
 
 #include <fmt/format.h>
 
+#include "analysis/absorption.hpp"
 #include "analysis/back_projection.hpp"
-#include "analysis/event_choice.hpp"
-#include "analysis/image_plane.hpp"
 #include "analysis/pixel_values.hpp"
 #include "analysis/plot.hpp"
-#include "analysis/projection_filter.hpp"
 #include "analysis/rotation_centre.hpp"
 #include "analysis/scalar_worker.hpp"
+#include "analysis/slice_stack.hpp"
+#include "analysis/tomo_choice.hpp"
 
 namespace dtranspose {
 
@@ -29,135 +29,15 @@ namespace {
 //
 // Darks and flats come to other workers than projections: only the reducer has them all.
 
-constexpr std::size_t most_rows = 64;
 /// Of all slices together: 256 MiB.
 constexpr std::size_t most_slice_pixels = std::size_t{1} << 26;
 constexpr std::size_t most_kept_bytes = std::size_t{2} << 30;
-constexpr std::size_t most_binning = 64;
 /// Projections that wait for darks and flats before those that came will do.
 constexpr std::size_t most_waiting = 64;
 /// Steps of back-projection in one call of the timer: some 20 ms, in which nothing is folded.
 constexpr std::size_t steps_at_a_time = std::size_t{1} << 24;
 /// Projections that go into a slice together, as lines of pixels are at hand then.
 constexpr std::size_t projections_at_a_time = 8;
-/// Of the light without sample: what counts for less is taken as that much.
-constexpr float least_light = 1e-5F;
-
-std::invalid_argument refusal(std::string_view parameter, std::string_view why) {
-  return std::invalid_argument(fmt::format("parameter '{}': {}", parameter, why));
-}
-
-enum class image_key : std::uint8_t { projection = 0, flat = 1, dark = 2 };
-
-/// Which events are darks, or flats.
-class reference_choice {
- public:
-  reference_choice() : events_("") {}
-
-  /// `count` of them from event `first` on, unless `ranges` has something in it.
-  reference_choice(std::string_view parameter, const std::string& ranges, std::uint64_t first,
-                   std::uint64_t count)
-      : events_(read(parameter, ranges)), by_count_(ranges.empty()), first_(first), count_(count) {}
-
-  bool contains(std::uint64_t event) const {
-    return by_count_ ? event >= first_ && event - first_ < count_ : events_.contains(event);
-  }
-  std::uint64_t expected() const { return by_count_ ? count_ : events_.most(); }
-
- private:
-  static event_choice read(std::string_view parameter, const std::string& ranges) {
-    try {
-      return event_choice(ranges);
-    } catch (const std::invalid_argument& e) {
-      throw refusal(parameter, e.what());
-    }
-  }
-
-  event_choice events_;
-  bool by_count_ = true;
-  std::uint64_t first_ = 0, count_ = 0;
-};
-
-/// The parameters, read.
-struct tomo_choice {
-  std::string stream, channel, angle, rows_text;
-  double degrees_per_unit = 1;
-  event_choice rows{""};
-  std::size_t binning = 1;
-  std::uint64_t first = 0;
-  reference_choice darks, flats;
-  std::optional<double> centre; ///< nothing: looked for
-  filter_window window = filter_window::ram_lak;
-
-  explicit tomo_choice(const parameters& settings)
-      : stream(settings.text("stream")), channel(settings.text("channel")),
-        angle(scalar_parameter(settings, "angle")), rows_text(settings.text("rows")),
-        degrees_per_unit(settings.real("degrees_per_unit")) {
-    if (!std::isfinite(degrees_per_unit) || degrees_per_unit == 0)
-      throw refusal("degrees_per_unit", "must be a number other than 0");
-    read_rows();
-    binning = static_cast<std::size_t>(whole(settings, "binning", 1, most_binning));
-    read_references(settings);
-    read_centre(settings.text("centre"));
-    auto name = settings.text("window");
-    auto known = filter_window_of(name);
-    if (!known) throw refusal("window", fmt::format("'{}' is none of ram-lak, shepp-logan and hann", name));
-    window = *known;
-  }
-
-  /// The rows that give slices, as far as the image has them.
-  std::vector<std::size_t> rows_of(const plane_shape& image) const {
-    if (rows.end() == 0) return {image.rows / 2};
-    std::vector<std::size_t> chosen;
-    for (std::size_t r = 0; r < image.rows; ++r)
-      if (rows.contains(r)) chosen.push_back(r);
-    return chosen;
-  }
-
-  image_key key_of(std::uint64_t event) const {
-    if (darks.contains(event)) return image_key::dark;
-    return flats.contains(event) ? image_key::flat : image_key::projection;
-  }
-
- private:
-  static std::uint64_t whole(const parameters& settings, std::string_view name, std::int64_t least,
-                             std::int64_t most) {
-    auto n = settings.integer(name);
-    if (n < least || n > most)
-      throw refusal(name, fmt::format("{} is not from {} to {}", settings.text(name), least, most));
-    return static_cast<std::uint64_t>(n);
-  }
-
-  void read_rows() {
-    try {
-      rows = event_choice(rows_text);
-    } catch (const std::invalid_argument&) {
-      throw refusal("rows", fmt::format("'{}' chooses no rows; an example is 512, 100:200:20", rows_text));
-    }
-    if (rows.most() > most_rows)
-      throw refusal("rows", fmt::format("{} slices, where no more than {} are made", rows.most(), most_rows));
-  }
-
-  void read_references(const parameters& settings) {
-    constexpr std::int64_t most = 1'000'000;
-    first = whole(settings, "first", 0, std::numeric_limits<std::int64_t>::max() / 2);
-    auto dark_count = whole(settings, "darks", 0, most), flat_count = whole(settings, "flats", 0, most);
-    auto dark_events = settings.text("dark_events"), flat_events = settings.text("flat_events");
-    darks = reference_choice("dark_events", dark_events, first, dark_count);
-    flats = reference_choice("flat_events", flat_events, first + (dark_events.empty() ? dark_count : 0),
-                             flat_count);
-    if (flats.expected() == 0)
-      throw refusal("flats", "no event is a flat, without which it is not known how much light is absorbed");
-  }
-
-  void read_centre(const std::string& text) {
-    if (text == "auto" || text.empty()) return;
-    centre = parameters::real_of(text);
-    if (!centre || !std::isfinite(*centre) || *centre < 0)
-      throw refusal("centre", fmt::format("'{}' is no column, nor auto", text));
-    if (*centre == 0) centre.reset();
-  }
-};
 
 /// Of an image and of what is made of it.
 struct tomo_form {
@@ -268,36 +148,6 @@ class tomo_worker final : public worker_part {
 
 // ---- the reducer ----------------------------------------------------------------------------------------
 
-/// The mean of darks, or of flats.
-class mean_lines {
- public:
-  void add(std::span<const float> lines) {
-    sums_.resize(lines.size());
-    counts_.resize(lines.size());
-    for (std::size_t i = 0; i < lines.size(); ++i)
-      if (!std::isnan(lines[i])) {
-        sums_[i] += lines[i];
-        ++counts_[i];
-      }
-    ++images_;
-  }
-
-  std::uint64_t images() const { return images_; }
-  /// NaN where no pixel counted.
-  std::vector<float> mean() const {
-    std::vector<float> means;
-    means.reserve(sums_.size());
-    for (std::size_t i = 0; i < sums_.size(); ++i)
-      means.push_back(static_cast<float>(sums_[i] / static_cast<double>(counts_[i])));
-    return means;
-  }
-
- private:
-  std::vector<double> sums_;
-  std::vector<std::uint32_t> counts_;
-  std::uint64_t images_ = 0;
-};
-
 /// What there is of a projection.
 struct kept_projection {
   std::uint64_t event = 0;
@@ -306,146 +156,6 @@ struct kept_projection {
   std::vector<float> line_integrals; ///< empty: not worked out yet
   std::string trouble;               ///< why there are none
   double weight = 0;                 ///< with which it is in the slices
-};
-
-/// Replaces NaN by what lies on the straight line between its neighbours. False where all are NaN.
-bool bridge(std::span<float> line) {
-  auto known = [&](std::size_t i) { return !std::isnan(line[i]); };
-  std::size_t first = 0;
-  while (first < line.size() && !known(first)) ++first;
-  if (first == line.size()) return false;
-  std::fill(line.begin(), line.begin() + static_cast<std::ptrdiff_t>(first), line[first]);
-  for (auto i = first; i + 1 < line.size();) {
-    auto next = i + 1;
-    while (next < line.size() && !known(next)) ++next;
-    auto end = next < line.size() ? line[next] : line[i];
-    for (auto j = i + 1; j < next; ++j)
-      line[j] = line[i] + (end - line[i]) * static_cast<float>(j - i) / static_cast<float>(next - i);
-    i = next;
-  }
-  return true;
-}
-
-/// Means of darks and flats, and what they make of counts.
-class absorption {
- public:
-  void add(image_key key, std::span<const float> lines) {
-    (key == image_key::dark ? darks_ : flats_).add(lines);
-    light_.clear();
-  }
-
-  const mean_lines& darks() const { return darks_; }
-  const mean_lines& flats() const { return flats_; }
-
-  /// Why line integrals cannot be worked out; empty if they can.
-  std::string trouble(const tomo_choice& choice) const {
-    auto none = [](std::string_view what, std::uint64_t expected) {
-      return fmt::format(
-          "none of the {} {} has come: parameters '{}', 'first' and '{}_events' say which events they are",
-          expected, what, what, what.substr(0, what.size() - 1));
-    };
-    if (flats_.images() == 0) return none("flats", choice.flats.expected());
-    if (choice.darks.expected() > 0 && darks_.images() == 0) return none("darks", choice.darks.expected());
-    return {};
-  }
-
-  /// Of one projection, by line. Throws std::runtime_error where a line has none.
-  std::vector<float> line_integrals(std::span<const float> counts, std::size_t columns) {
-    prepare();
-    std::vector<float> sums(counts.size());
-    for (std::size_t first = 0; first < counts.size(); first += columns) {
-      auto line = std::span(sums).subspan(first, columns);
-      std::size_t seen = 0;
-      for (std::size_t i = 0; i < columns; ++i) {
-        auto share = (counts[first + i] - dark_[first + i]) / light_[first + i]; // NaN where not known
-        seen += share > least_light ? 1 : 0;
-        line[i] = std::isnan(share) ? share : -std::log(std::max(share, least_light));
-      }
-      if (seen > 0 && bridge(line)) continue;
-      throw std::runtime_error(no_line(first / columns, columns));
-    }
-    return sums;
-  }
-
-  /// Pixels in which flats are no brighter than darks.
-  std::uint64_t without_light() const {
-    prepare();
-    return static_cast<std::uint64_t>(
-        std::count_if(light_.begin(), light_.end(), [](float x) { return std::isnan(x); }));
-  }
-
- private:
-  void prepare() const {
-    if (!light_.empty()) return;
-    light_ = flats_.mean();
-    dark_ = darks_.images() > 0 ? darks_.mean() : std::vector<float>(light_.size());
-    for (std::size_t i = 0; i < light_.size(); ++i) {
-      light_[i] -= dark_[i];
-      if (!(light_[i] > 0) || !std::isfinite(light_[i])) light_[i] = NAN;
-    }
-  }
-
-  std::string no_line(std::size_t line, std::size_t columns) const {
-    auto lit = light_.begin() + static_cast<std::ptrdiff_t>(line * columns);
-    if (std::all_of(lit, lit + static_cast<std::ptrdiff_t>(columns), [](float x) { return std::isnan(x); }))
-      return fmt::format(
-          "slice {}: the {} flats are nowhere brighter than the {} darks: are parameters 'darks', "
-          "'flats' and 'first' right, and was there light?",
-          line, flats_.images(), darks_.images());
-    return fmt::format("slice {}: no pixel of this projection has light, or counts", line);
-  }
-
-  mean_lines darks_, flats_;
-  mutable std::vector<float> dark_, light_; ///< empty: to be worked out again
-};
-
-/// The slices, and which projections are in them.
-class slice_stack {
- public:
-  /// Empty slices.
-  void begin(std::size_t lines, std::size_t columns, filter_window window, double centre) {
-    lines_ = lines;
-    columns_ = columns;
-    centre_ = centre;
-    if (!filter_ || window != window_ || pixels_.size() != lines * columns * columns)
-      filter_.emplace(columns, window);
-    window_ = window;
-    pixels_.assign(lines * columns * columns, 0.0F);
-  }
-
-  double centre() const { return centre_; } ///< in binned columns
-  std::size_t steps() const { return pixels_.size(); }
-
-  /// Adds them, each with its own weight.
-  void add(std::span<const std::pair<const kept_projection*, double>> all) {
-    std::vector<std::vector<smeared_projection>> by_line(lines_);
-    for (auto& [projection, weight] : all) {
-      auto filtered = projection->line_integrals;
-      filter_->apply(filtered);
-      for (std::size_t l = 0; l < lines_; ++l)
-        by_line[l].emplace_back(std::span<const float>(filtered).subspan(l * columns_, columns_),
-                                projection->angle_deg, centre_, weight);
-    }
-    auto size = columns_ * columns_;
-    for (std::size_t l = 0; l < lines_; ++l)
-      back_project(std::span(pixels_).subspan(l * size, size), columns_, by_line[l]);
-  }
-
-  array scaled(double factor) const {
-    auto bytes = std::make_shared_for_overwrite<float[]>(pixels_.size());
-    auto f = static_cast<float>(factor);
-    std::transform(pixels_.begin(), pixels_.end(), bytes.get(), [f](float x) { return f * x; });
-    auto data = reinterpret_cast<const std::byte*>(bytes.get());
-    return array(dtype::float32, {lines_, columns_, columns_},
-                 std::shared_ptr<const std::byte[]>(std::move(bytes), data));
-  }
-
- private:
-  std::size_t lines_ = 0, columns_ = 0;
-  double centre_ = 0;
-  filter_window window_ = filter_window::ram_lak;
-  std::optional<projection_filter> filter_;
-  std::vector<float> pixels_;
 };
 
 struct found_centre {
@@ -505,7 +215,7 @@ class tomo_reducer final : public reducer_part {
   }
 
   void finish(const parameters&) override {
-    if (projections_.empty() || !references_.trouble(choice_).empty()) return;
+    if (projections_.empty() || !trouble_of_references().empty()) return;
     correct_all();
     constexpr double noticeable = 0.1; // columns
     auto centre = choice_.centre ? given() : look_for_centre();
@@ -574,7 +284,7 @@ class tomo_reducer final : public reducer_part {
   // -- what comes in --
 
   void take(image_key key, std::span<const float> counts) {
-    references_.add(key, counts);
+    key == image_key::dark ? references_.add_dark(counts) : references_.add_flat(counts);
     for (auto& p : projections_) {
       p.line_integrals.clear();
       p.trouble.clear();
@@ -599,9 +309,22 @@ class tomo_reducer final : public reducer_part {
     projections_.push_back(std::move(p));
   }
 
+  /// Why line integrals cannot be worked out; empty if they can.
+  std::string trouble_of_references() const {
+    auto none = [](std::string_view what, std::uint64_t expected) {
+      return fmt::format(
+          "none of the {} {} has come: parameters '{}', 'first' and '{}_events' say which events they are",
+          expected, what, what, what.substr(0, what.size() - 1));
+    };
+    if (references_.flats().images() == 0) return none("flats", choice_.flats.expected());
+    if (choice_.darks.expected() > 0 && references_.darks().images() == 0)
+      return none("darks", choice_.darks.expected());
+    return {};
+  }
+
   /// Are the darks and flats there, or have been waited for long enough?
   bool ready() const {
-    if (!references_.trouble(choice_).empty()) return false;
+    if (!trouble_of_references().empty()) return false;
     return (references_.darks().images() >= choice_.darks.expected() &&
             references_.flats().images() >= choice_.flats.expected()) ||
            projections_.size() > most_waiting;
@@ -662,7 +385,7 @@ class tomo_reducer final : public reducer_part {
   /// Adds projections that are not in the slices yet, each with weight 1, in no more steps than these if
   /// there is more than one.
   void work(std::size_t steps) {
-    std::vector<std::pair<const kept_projection*, double>> some;
+    std::vector<weighted_projection> some;
     auto most = std::max<std::size_t>(steps / slices_.steps(), 1);
     std::size_t n = 0;
     while (added_ < corrected_ && n < most) {
@@ -671,7 +394,7 @@ class tomo_reducer final : public reducer_part {
         auto& p = projections_[added_];
         if (!is_usable(p)) continue;
         p.weight = 1;
-        some.emplace_back(&p, 1.0);
+        some.push_back({p.line_integrals, p.angle_deg, 1});
         ++n;
       }
       slices_.add(some);
@@ -697,7 +420,7 @@ class tomo_reducer final : public reducer_part {
                      sorted.end());
     auto unit = sorted[sorted.size() / 2];
     if (!(unit > 0)) unit = *std::max_element(weights.begin(), weights.end());
-    std::vector<std::pair<const kept_projection*, double>> some;
+    std::vector<weighted_projection> some;
     auto weight = weights.begin();
     for (std::size_t i = 0; i < added_; ++i) {
       auto& p = projections_[i];
@@ -705,7 +428,7 @@ class tomo_reducer final : public reducer_part {
       auto missing = *weight++ / unit - p.weight;
       if (std::abs(missing) <= tolerance) continue;
       p.weight += missing;
-      some.emplace_back(&p, missing);
+      some.push_back({p.line_integrals, p.angle_deg, missing});
       if (some.size() < projections_at_a_time) continue;
       slices_.add(some);
       some.clear();
@@ -739,7 +462,7 @@ class tomo_reducer final : public reducer_part {
                         data_attributes("column of the axis of rotation", "pixel"));
     tree.set("centre_from", std::string(centre_.how));
     tree.set("references", references());
-    auto trouble = references_.trouble(choice_);
+    auto trouble = trouble_of_references();
     if (trouble.empty()) tree.set("pixels_without_light", references_.without_light());
     bool some = std::any_of(projections_.begin(), projections_.end(), is_usable);
     if (some) tree.set("sinograms", sinograms());
@@ -749,7 +472,7 @@ class tomo_reducer final : public reducer_part {
   }
 
   void add_trouble(value_map& tree) const {
-    auto trouble = projections_.empty() ? std::string() : references_.trouble(choice_);
+    auto trouble = projections_.empty() ? std::string() : trouble_of_references();
     std::uint64_t unusable = 0;
     for (auto& p : projections_) {
       unusable += p.trouble.empty() ? 0 : 1;
