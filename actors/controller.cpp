@@ -58,6 +58,7 @@ caf::behavior controller_state::make_behavior() {
       [this](ledger_atom) { return report_ledger(); },
       [this](decisions_atom, std::uint64_t number) { return decisions_since(number); },
       [this](config_atom) { return ensemble(); },
+      [this](config_atom, bool) { return reload_analysis(); },
       [this](status_atom) { return status(); },
       [this](parameters_atom) { return list_parameters(); },
       [this](load_atom, const value& intervals, bool whole) { return loads(intervals, whole); },

@@ -6,8 +6,10 @@
 #include <algorithm>
 
 #include "actors/controller_state.hpp"
+#include "actors/frugal_scheduler.hpp"
 #include "analysis/registry.hpp"
 #include "model/error.hpp"
+#include "python/python_settings.hpp"
 #include "recording/scan_files.hpp"
 
 namespace dtranspose {
@@ -66,6 +68,32 @@ void controller_state::begin_book() {
       unusable[name] = written; // who is armed with it says why
     }
   }
+}
+
+/// Its files are read anew, and hold from the next scan on. Where they cannot be used, everything stays as it
+/// is.
+caf::result<value> controller_state::reload_analysis() {
+  if (!is_python_entry(options.analysis))
+    return make_error(ec::refused,
+                      fmt::format("analysis '{}' cannot be read anew while the program runs: only "
+                                  "classes in Python can",
+                                  shown_analysis(options.analysis)));
+  try {
+    blocking_section others_go_on;
+    auto entry = reloaded_python_entry(options.analysis);
+    auto next = load_analysis(entry);
+    auto described = next->describe_parameters();
+    next->describe_results(complete_parameters(*next, {}));
+    options.analysis = entry;
+    code = std::move(next);
+    book.describe(std::move(described));
+  } catch (const std::exception& e) {
+    spdlog::error("the analysis is not read anew: {}", e.what());
+    return make_error(ec::bad_analysis, e.what());
+  }
+  bool scanning = current && current->life.active();
+  spdlog::info("the analysis was read anew{}", scanning ? ": from the next scan on" : "");
+  return value(value_map{{"from", scanning ? "the next scan" : "now"}, {"parameters", list_parameters()}});
 }
 
 std::map<std::string, std::string> controller_state::parameters_to_use() const {

@@ -286,6 +286,7 @@ struct controller_state {
   void begin_book();
   std::map<std::string, std::string> parameters_to_use() const;
   value list_parameters() const;
+  caf::result<value> reload_analysis();
   static value default_of(const parameter_description& p);
   caf::result<std::string> get(const get_parameter& m) const;
   caf::result<std::string> set(const set_parameter& m);

@@ -574,7 +574,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(dtranspose, caf::first_custom_type_id)
   CAF_ADD_ATOM(dtranspose, dtranspose, status_atom, "status")     // to every actor: a value
   CAF_ADD_ATOM(dtranspose, dtranspose, progress_atom, "progress") // to the controller: progress
   CAF_ADD_ATOM(dtranspose, dtranspose, sequence_atom, "sequence") // to the controller: JSON text
-  CAF_ADD_ATOM(dtranspose, dtranspose, config_atom, "config")     // to the controller: a value
+  CAF_ADD_ATOM(dtranspose, dtranspose, config_atom, "config")     // to the controller: a value; with `true` the analysis is read anew before
   CAF_ADD_ATOM(dtranspose, dtranspose, ledger_atom, "ledger")     // to the controller: a value
   CAF_ADD_ATOM(dtranspose, dtranspose, parameters_atom, "params") // to the controller: a value, what there are
   CAF_ADD_ATOM(dtranspose, dtranspose, decisions_atom, "decisions") // to the controller, from that number on: a value

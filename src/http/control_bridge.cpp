@@ -17,6 +17,8 @@ namespace dtranspose {
 namespace {
 
 constexpr auto short_patience = std::chrono::seconds(5);
+/// Modules are imported meanwhile.
+constexpr auto reload_patience = std::chrono::seconds(120);
 
 /// 4xx for what the caller can change, as the incumbent has it.
 int status_of(const caf::error& error) {
@@ -171,6 +173,10 @@ http_answer control_bridge::sardana_hook(std::string_view body) {
   // Scan macros read the text, whatever the status.
   if (!wanted.refusal.empty()) return {200, nlohmann::json(wanted.refusal).dump()};
   return set_sequence(wanted.sequence, true);
+}
+
+http_answer control_bridge::reload_analysis() {
+  return ask<value>(reload_patience, json_of, config_atom::value, true);
 }
 
 http_answer control_bridge::parameters() {

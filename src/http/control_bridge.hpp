@@ -41,6 +41,7 @@ class control_bridge final : public control_interface {
   std::vector<std::string> logs_since(std::uint64_t& position) override;
   http_answer load(const std::vector<std::uint64_t>& intervals, bool scan) override;
   http_answer sardana_hook(std::string_view body) override;
+  http_answer reload_analysis() override;
   http_answer parameters() override;
   http_answer parameter(const std::string& name) override;
   http_answer set_parameter(const std::string& name, std::string_view written, bool lenient) override;

@@ -176,6 +176,8 @@ constexpr route routes[] = {
     {"GET", events_path, view, nullptr},
     {"POST", "/api/v1/sardana_hook", control,
      [](auto& system, auto& request) { return system.sardana_hook(request.body); }},
+    {"POST", "/api/v1/analysis/reload", control,
+     [](auto& system, auto&) { return system.reload_analysis(); }},
     {"GET", "/api/v1/parameters", view, [](auto& system, auto&) { return system.parameters(); }},
     {"GET", "/api/v1/parameter/{name}", view,
      [](auto& system, auto& request) { return system.parameter(request.name); }},

@@ -1,7 +1,9 @@
 #include "python/event_sender.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include <spdlog/spdlog.h>
 
@@ -173,8 +175,10 @@ void event_sender::take_answers(python_host& host, const answer_sink& take) {
   } catch (const host_failed& e) {
     // The whole message was refused, and its frames are released.
     answers.released = true;
+    answers.tick_interval = std::numeric_limits<double>::quiet_NaN();
     answers.list.assign(events.size(), {host_answer_kind::failed, {}, e.what()});
   }
+  if (!std::isnan(answers.tick_interval)) tick_interval_ = answers.tick_interval;
   if (answers.released) host.segments().release(first.batch);
   under_way_.pop_front();
   auto now = steady::now();

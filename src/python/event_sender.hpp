@@ -28,6 +28,9 @@ class event_sender {
   /// Slices have one event each, one after the other, up to that one: which of them ends its process?
   void be_careful_until(event_number last) { careful_until_ = std::max(careful_until_.value_or(last), last); }
 
+  /// What the process said last of the time between two ticks, in s; nothing where it has not said any.
+  std::optional<double> tick_interval() const { return tick_interval_; }
+
   struct blame {
     const event* where = nullptr; ///< null: none of those that were sent
     bool alone = false;           ///< it was the only one that the process had
@@ -50,6 +53,7 @@ class event_sender {
 
   std::chrono::nanoseconds event_timeout_;
   std::optional<event_number> careful_until_;
+  std::optional<double> tick_interval_;
   std::deque<slice> under_way_;
   std::size_t most_per_slice_ = 1; ///< until it is known how long events take
   std::chrono::steady_clock::time_point began_;

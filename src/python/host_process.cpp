@@ -23,8 +23,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char** environ;
-
 namespace dtranspose {
 
 namespace {
@@ -208,7 +206,7 @@ pid_t start(const launch& l) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (failure == 0) return pid;
   if (pid > 0) waitpid(pid, nullptr, 0);
-  throw std::runtime_error(std::strerror(failure));
+  throw std::runtime_error(fmt::format("'{}' cannot be started: {}", l.program, std::strerror(failure)));
 }
 
 } // namespace

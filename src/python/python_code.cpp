@@ -64,6 +64,8 @@ std::vector<parameter_description> others_of(const std::vector<parameter_descrip
   return others;
 }
 
+constexpr std::size_t most_readings = 4;
+
 std::mutex all_mutex;
 
 std::map<std::string, std::shared_ptr<python_code>>& all_code() {
@@ -75,39 +77,42 @@ std::map<std::string, std::shared_ptr<python_code>>& all_code() {
 
 python_code::~python_code() { close(); }
 
-python_code::descriptions python_code::known() {
+/// Found out with new processes: those of an earlier reading may be the last that there are of it.
+python_code::descriptions python_code::known(std::uint32_t reading) {
   std::lock_guard loading(loading_);
-  if (known_) return *known_;
+  if (auto found = known_.find(reading); found != known_.end()) return found->second;
   descriptions found;
   auto worker = std::make_unique<python_host>(settings_, python_role::worker);
-  found.of_worker = found.all = parameters_in(worker->load({}));
+  found.of_worker = found.all = parameters_in(worker->load({}, reading));
   if (has_reducer()) {
     auto reducer = std::make_unique<python_host>(settings_, python_role::reducer);
-    // Its own come first, then those that only the worker has.
-    auto both = parameters_in(reducer->load(found.of_worker));
-    auto more = others_of(both, found.of_worker);
-    found.all.insert(found.all.end(), more.begin(), more.end());
-    found.of_reducer = std::move(more);
+    auto both = parameters_in(reducer->load(found.of_worker, reading));
+    found.of_reducer = others_of(both, found.of_worker);
+    found.all.insert(found.all.end(), found.of_reducer.begin(), found.of_reducer.end());
     give_back(std::move(reducer));
-    if (!found.of_reducer.empty()) worker->load(found.of_reducer);
+    if (!found.of_reducer.empty()) worker->load(found.of_reducer, reading);
   }
   give_back(std::move(worker));
-  known_ = found;
+  known_[reading] = found;
+  if (known_.size() > most_readings) known_.erase(known_.begin());
   return found;
 }
 
-std::vector<parameter_description> python_code::describe_parameters() { return known().all; }
+std::vector<parameter_description> python_code::describe_parameters(std::uint32_t reading) {
+  return known(reading).all;
+}
 
-std::vector<result_description> python_code::describe_results(const parameters& settings) {
+std::vector<result_description> python_code::describe_results(std::uint32_t reading,
+                                                              const parameters& settings) {
   std::vector<result_description> list;
-  describe_results(python_role::worker, settings, list);
-  if (has_reducer()) describe_results(python_role::reducer, settings, list);
+  describe_results(python_role::worker, reading, settings, list);
+  if (has_reducer()) describe_results(python_role::reducer, reading, settings, list);
   return list;
 }
 
-void python_code::describe_results(python_role role, const parameters& settings,
+void python_code::describe_results(python_role role, std::uint32_t reading, const parameters& settings,
                                    std::vector<result_description>& list) {
-  auto host = take(role);
+  auto host = take(role, reading);
   try {
     auto said = host->describe(settings);
     auto results = said.find("results");
@@ -120,21 +125,25 @@ void python_code::describe_results(python_role role, const parameters& settings,
   }
 }
 
-std::unique_ptr<python_host> python_code::take_idle(python_role role) {
+/// Without a reading: any, to be loaded.
+std::unique_ptr<python_host> python_code::take_idle(python_role role, std::optional<std::uint32_t> reading) {
   std::lock_guard guard(mutex_);
-  auto found = std::ranges::find_if(idle_, [&](auto& h) { return h->role() == role; });
+  auto found = std::ranges::find_if(
+      idle_, [&](auto& h) { return h->role() == role && (!reading || h->reading() == reading); });
   if (found == idle_.end()) return nullptr;
   auto host = std::move(*found);
   idle_.erase(found);
   return host;
 }
 
-std::unique_ptr<python_host> python_code::take(python_role role) {
-  auto described = known();
-  while (auto host = take_idle(role))
+std::unique_ptr<python_host> python_code::take(python_role role, std::uint32_t reading) {
+  auto described = known(reading);
+  while (auto host = take_idle(role, reading))
     if (host->answers()) return host;
-  auto host = std::make_unique<python_host>(settings_, role);
-  host->load(role == python_role::worker ? described.of_reducer : described.of_worker);
+  std::unique_ptr<python_host> host;
+  while ((host = take_idle(role, std::nullopt)) && !host->answers()) continue;
+  if (!host) host = std::make_unique<python_host>(settings_, role);
+  host->load(role == python_role::worker ? described.of_reducer : described.of_worker, reading);
   return host;
 }
 
@@ -142,6 +151,15 @@ void python_code::give_back(std::unique_ptr<python_host> host) {
   if (!host || !host->usable()) return;
   std::lock_guard guard(mutex_);
   idle_.push_back(std::move(host));
+}
+
+bool python_code::take_tick(const std::string& scan, std::chrono::duration<double> interval) {
+  auto now = std::chrono::steady_clock::now();
+  std::lock_guard guard(mutex_);
+  if (scan == ticking_scan_ && now - last_tick_ < interval) return false;
+  ticking_scan_ = scan;
+  last_tick_ = now;
+  return true;
 }
 
 void python_code::close() {
@@ -154,13 +172,15 @@ void python_code::close() {
   for (auto& host : ending) host->close();
 }
 
-std::shared_ptr<python_code> python_code_of(const std::string& entry) {
+std::shared_ptr<python_code> python_code_of(python_settings settings) {
+  settings.reloads = 0;
+  auto entry = python_entry(settings);
   std::vector<std::shared_ptr<python_code>> done; // ended without the lock
   std::lock_guard guard(all_mutex);
   auto& all = all_code();
   auto found = all.find(entry);
   if (found != all.end()) return found->second;
-  auto code = std::make_shared<python_code>(parse_python_entry(entry));
+  auto code = std::make_shared<python_code>(std::move(settings));
   std::erase_if(all, [&](auto& x) {
     if (x.second.use_count() > 1) return false;
     done.push_back(x.second);

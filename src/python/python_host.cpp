@@ -25,6 +25,9 @@ constexpr std::size_t longest_tail = 2000;
 std::string_view name_of(python_role role) { return role == python_role::worker ? "worker" : "reducer"; }
 
 host_command command_of(const python_settings& settings, python_role role) {
+  if (find_program(settings.interpreter).empty())
+    throw std::runtime_error(fmt::format(
+        "there is no program '{}' to run Python: see [analysis.python] interpreter", settings.interpreter));
   return {settings.interpreter,
           {"-m", "dtranspose.host", "--fd", "{fd}"},
           settings.environment,
@@ -103,7 +106,8 @@ void python_host::greet() {
   }
 }
 
-value python_host::load(const std::vector<parameter_description>& others) {
+value python_host::load(const std::vector<parameter_description>& others, std::uint32_t reading) {
+  reading_.reset();
   auto& name = role_ == python_role::worker ? settings_.worker : settings_.reducer;
   value_list list;
   for (auto& p : others) {
@@ -120,6 +124,7 @@ value python_host::load(const std::vector<parameter_description>& others) {
   try {
     auto said = ask(host_message_type::load, std::move(body), longest_start);
     of_dtranspose_ = text_in(said, "kind") == "dtranspose";
+    reading_ = reading;
     return said;
   } catch (const host_failed& e) {
     std::string_view trace(e.what());

@@ -41,8 +41,9 @@ class python_host {
   python_host(const python_settings& settings, python_role role);
 
   /// Loads the class of its role; `others` are the parameters that the other part describes. What it says of
-  /// the class. Throws std::runtime_error.
-  value load(const std::vector<parameter_description>& others);
+  /// the class. Throws std::runtime_error. Loaded once more, the class is read from its files anew; `reading`
+  /// counts that.
+  value load(const std::vector<parameter_description>& others, std::uint32_t reading = 0);
   value describe(const parameters& settings);
   /// What it says of the part that it made.
   value begin(const scan_facts& facts, const parameters& settings, std::uint32_t version);
@@ -77,6 +78,8 @@ class python_host {
   python_role role() const { return role_; }
   /// Is the class one of ours, rather than a payload that was written for dranspose?
   bool is_of_dtranspose() const { return of_dtranspose_; }
+  /// Of which reading of the files its class is; nothing where none could be loaded.
+  std::optional<std::uint32_t> reading() const { return reading_; }
   pid_t pid() const { return process_.pid(); }
   /// Asks it to end; `close` waits for it, and ends it by force after a while.
   void begin_close();
@@ -106,6 +109,7 @@ class python_host {
   std::uint64_t batches_ = 0;
   bool lost_ = false, closing_ = false, of_dtranspose_ = true;
   std::string lost_cause_;
+  std::optional<std::uint32_t> reading_;
   std::chrono::steady_clock::time_point looked_at_memory_;
 };
 

@@ -29,9 +29,9 @@ auto with_process(F&& ask) {
 
 } // namespace
 
-python_reducer::python_reducer(std::shared_ptr<python_code> code, const scan_facts& facts,
-                               parameters settings)
-    : code_(std::move(code)), settings_(std::move(settings)) {
+python_reducer::python_reducer(std::shared_ptr<python_code> code, std::uint32_t reading,
+                               const scan_facts& facts, parameters settings)
+    : code_(std::move(code)), reading_(reading), settings_(std::move(settings)) {
   for (std::uint32_t tries = 0; !host_; ++tries) {
     try {
       begin(facts);
@@ -48,7 +48,7 @@ python_reducer::~python_reducer() {
 }
 
 void python_reducer::begin(const scan_facts& facts) {
-  host_ = code_->take(python_role::reducer);
+  host_ = code_->take(python_role::reducer, reading_);
   auto version = static_cast<std::uint32_t>(facts.version.value);
   try {
     auto said = host_->begin(facts, settings_, version);
@@ -88,7 +88,7 @@ void python_reducer::process_results(std::span<const folded_result> results, con
     for (std::size_t done = 0; done < results.size();) {
       results_builder message;
       auto first = done;
-      for (; done < results.size() && message.bytes() < most_bytes && message.count() < most_results;
+      for (; done < results.size() && message.bytes() < most_bytes && message.count() < most_per_message_;
            ++done) {
         auto& r = results[done];
         auto version = static_cast<std::uint32_t>(r.version.value);
@@ -103,9 +103,14 @@ void python_reducer::process_results(std::span<const folded_result> results, con
 void python_reducer::send(results_builder& message, std::span<std::string> troubles) {
   auto number = ++messages_;
   auto count = message.count();
-  // Its limit is that of an event, for each.
-  auto answer = host_->ask(host_message_type::results, message.finish(number),
-                           code_->settings().event_timeout * count, host_message_type::folded);
+  auto timeout = code_->settings().event_timeout;
+  auto began = std::chrono::steady_clock::now();
+  auto answer =
+      host_->ask(host_message_type::results, message.finish(number), timeout, host_message_type::folded);
+  // Only so many together that a message which takes too long has a result that does.
+  auto each = std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count() / count;
+  most_per_message_ = static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(timeout.count() / 8 / std::max<std::int64_t>(each, 1), 1, most_results));
   try {
     for (auto& failure : parse_folded(answer.body, number, count))
       troubles[failure.place] = failure.text.empty() ? "no reason was given" : std::move(failure.text);

@@ -11,7 +11,8 @@ namespace dtranspose {
 class python_reducer final : public reducer_part {
  public:
   /// Throws std::runtime_error where the class cannot be made.
-  python_reducer(std::shared_ptr<python_code> code, const scan_facts& facts, parameters settings);
+  python_reducer(std::shared_ptr<python_code> code, std::uint32_t reading, const scan_facts& facts,
+                 parameters settings);
   ~python_reducer() override;
 
   void process_result(const folded_result& result, const parameters& settings) override;
@@ -30,11 +31,13 @@ class python_reducer final : public reducer_part {
   void tell_latest();
 
   std::shared_ptr<python_code> code_;
+  std::uint32_t reading_;
   parameters settings_;             ///< the latest
   std::vector<std::uint32_t> told_; ///< versions that the process knows, as far as it remembers them
   bool latest_is_told_ = true;
   std::unique_ptr<python_host> host_;
   bool has_timer_ = false;
+  std::uint32_t most_per_message_ = 1; ///< until it is known how long results take
   std::uint64_t messages_ = 0;
   mutable value tree_; ///< as it was published last
 };

@@ -23,11 +23,18 @@ std::string python_entry(const python_settings& s) {
                              {"memory_limit", s.memory_limit},
                              {"pickles", s.pickles},
                              {"event_timeout_ns", s.event_timeout.count()},
-                             {"max_attempts", s.max_attempts}};
+                             {"max_attempts", s.max_attempts},
+                             {"reloads", s.reloads}};
   return "python:" + all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 bool is_python_entry(std::string_view entry) { return entry.starts_with(prefix); }
+
+std::string reloaded_python_entry(std::string_view entry) {
+  auto settings = parse_python_entry(entry);
+  ++settings.reloads;
+  return python_entry(settings);
+}
 
 python_settings parse_python_entry(std::string_view entry) {
   try {
@@ -43,6 +50,7 @@ python_settings parse_python_entry(std::string_view entry) {
     s.pickles = all.at("pickles");
     s.event_timeout = std::chrono::nanoseconds(all.at("event_timeout_ns").get<std::int64_t>());
     s.max_attempts = all.at("max_attempts");
+    s.reloads = all.at("reloads");
     return s;
   } catch (const nlohmann::json::exception& e) {
     throw std::runtime_error(fmt::format("analysis '{}': no analysis in Python: {}", entry, e.what()));

@@ -32,12 +32,17 @@ struct python_settings {
   std::chrono::nanoseconds event_timeout = std::chrono::seconds(60);
   std::uint32_t max_attempts = 3;
 
+  /// How often the classes were to be read anew from their files.
+  std::uint32_t reloads = 0;
+
   bool operator==(const python_settings&) const = default;
 };
 
 /// An entry of `analysis.use` that says all of it, and travels to who runs it: `python:{...}`.
 std::string python_entry(const python_settings& settings);
 bool is_python_entry(std::string_view entry);
+/// The same with classes that are read anew. Throws std::runtime_error where it is none.
+std::string reloaded_python_entry(std::string_view entry);
 /// Throws std::runtime_error where it is none.
 python_settings parse_python_entry(std::string_view entry);
 

@@ -26,8 +26,9 @@ value content_of(host_answer a) {
 
 } // namespace
 
-python_worker::python_worker(std::shared_ptr<python_code> code, scan_facts facts, parameters settings)
-    : code_(std::move(code)), facts_(std::move(facts)), settings_(std::move(settings)),
+python_worker::python_worker(std::shared_ptr<python_code> code, std::uint32_t reading, scan_facts facts,
+                             parameters settings)
+    : code_(std::move(code)), reading_(reading), facts_(std::move(facts)), settings_(std::move(settings)),
       sender_(code_->settings().event_timeout) {
   for (std::uint32_t tries = 0; !host_; ++tries) {
     try {
@@ -45,9 +46,11 @@ python_worker::~python_worker() {
 }
 
 void python_worker::begin() {
-  host_ = code_->take(python_role::worker);
+  host_ = code_->take(python_role::worker, reading_);
   try {
-    host_->begin(facts_, settings_, version_);
+    auto said = host_->begin(facts_, settings_, version_);
+    auto interval = said.find("tick_interval");
+    tick_interval_ = interval ? interval->as_number() : std::nullopt;
   } catch (const host_failed& e) {
     code_->give_back(std::move(host_));
     throw std::runtime_error(
@@ -65,7 +68,7 @@ void python_worker::process_batch(std::span<const event> events, const parameter
                                   std::vector<answer>& answers) {
   // What was answered behind an event that failed comes with the next call.
   while (!ready_.empty() && ready_.front().first != events.front().number()) ready_.pop_front();
-  if (ready_.size() < events.size()) run(events.subspan(ready_.size()), tick);
+  if (ready_.size() < events.size()) run(events.subspan(ready_.size()), tick_is_due(tick));
   for (std::size_t i = 0; i < events.size(); ++i) {
     auto a = std::move(ready_.front().second);
     ready_.pop_front();
@@ -82,6 +85,18 @@ void python_worker::process_batch(std::span<const event> events, const parameter
       answers.push_back(answer::result(std::move(a.content)));
     }
   }
+}
+
+/// About once a second one worker of the scan is granted a tick: that serves classes which want one less
+/// often. Others get theirs here.
+bool python_worker::tick_is_due(bool granted) {
+  if (!tick_interval_) return false;
+  auto interval = std::max(sender_.tick_interval().value_or(*tick_interval_), 0.0);
+  // Those that are granted come a little early or late.
+  constexpr double granted_interval = 1, slack = 0.2;
+  if (interval >= granted_interval && !granted) return false;
+  if (interval >= granted_interval) interval -= slack;
+  return code_->take_tick(facts_.id, std::chrono::duration<double>(std::min(interval, 1e9)));
 }
 
 /// Every event gets its answer: an event that ends too many processes, or for which there is none, fails.
@@ -202,10 +217,10 @@ void python_worker::feed_again() {
   for (auto& s : starts_)
     if (!is_deferred(s)) only_seen.push_back(s);
   if (!only_seen.empty()) {
-    feed(only_seen, [](auto&, auto) {});
+    feed(only_seen, [](auto&, auto&) {});
     one_answer(host_message_type::flush, code_->settings().event_timeout); // it was for nobody
   }
-  feed(deferred_, [this](const event& e, host_answer a) {
+  feed(deferred_, [this](const event& e, const host_answer& a) {
     if (a.kind == host_answer_kind::deferred) return;
     lost_ = fmt::format("event {} was deferred and, when it was mapped again after its process was lost, "
                         "answered otherwise",

@@ -17,7 +17,8 @@ namespace dtranspose {
 class python_worker final : public worker_part {
  public:
   /// Throws std::runtime_error where the class cannot be made.
-  python_worker(std::shared_ptr<python_code> code, scan_facts facts, parameters settings);
+  python_worker(std::shared_ptr<python_code> code, std::uint32_t reading, scan_facts facts,
+                parameters settings);
   ~python_worker() override;
 
   void process_batch(std::span<const event> events, const parameters& settings, bool tick,
@@ -39,6 +40,7 @@ class python_worker final : public worker_part {
   };
 
   void begin();
+  bool tick_is_due(bool granted);
   bool ensure_host();
   bool rebuild();
   void feed_again();
@@ -56,11 +58,13 @@ class python_worker final : public worker_part {
   std::uint32_t version() const { return version_; }
 
   std::shared_ptr<python_code> code_;
+  std::uint32_t reading_;
   scan_facts facts_;
   parameters settings_;
   std::uint32_t version_ = 1;
   std::unique_ptr<python_host> host_; ///< null or lost: another one is made when there is something to do
   event_sender sender_;
+  std::optional<double> tick_interval_; ///< s, as the class said when it was made; nothing: it wants none
   /// Answers that have not been asked for yet, with their events.
   std::deque<std::pair<event_number, host_answer>> ready_;
 

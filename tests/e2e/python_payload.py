@@ -168,3 +168,53 @@ class Reducer(dtranspose.Reducer):
             "covered": self.covered,
             "pickled": int("more" in result.content),
         }
+
+
+class Remembering(Worker):
+    """Cannot map an image unless it has seen the start of the series; tells of its ticks."""
+
+    tick_interval = 0.2
+
+    def __init__(self, scan, parameters, context):
+        super().__init__(scan, parameters, context)
+        self.begun = False
+
+    def process_event(self, event, parameters, tick):
+        image = event.image()
+        if image is None:
+            self.begun = True
+        elif not self.begun:
+            raise RuntimeError("what is this an image of?")
+        result = super().process_event(event, parameters, tick)
+        return result and {**result, "tick": tick}
+
+
+class Factor(dtranspose.Worker):
+    """A parameter, for each event."""
+
+    @classmethod
+    def describe_parameters(cls):
+        return [dtranspose.IntParameter("factor", 1)]
+
+    @classmethod
+    def describe_results(cls, parameters):
+        return [dtranspose.ResultDescription("sum", "uint64")]
+
+    def process_event(self, event, parameters, tick):
+        return None if event.image() is None else {"sum": parameters["factor"]}
+
+
+class Ticks(dtranspose.Reducer):
+    """How many ticks there were, and with which parameter results were made."""
+
+    def __init__(self, scan, parameters, context):
+        super().__init__(scan, parameters, context)
+        self.publish = {"ticks": 0, "wrong": 0, "workers": 0}
+        self.workers = set()
+
+    def process_result(self, result, parameters):
+        self.publish["ticks"] += bool(result.content.get("tick"))
+        if "factor" in parameters:
+            self.publish["wrong"] += parameters["factor"] != result.content["sum"]
+        self.workers.add(result.worker)
+        self.publish["workers"] = len(self.workers)

@@ -175,7 +175,7 @@ def test_scans_one_after_the_other(cluster, instrument, everything):
         assert published(progress["output"])["total"] == sum(sent)
 
 
-def test_parameters_change_between_events(cluster, instrument):
+def test_parameters_of_both_classes(cluster, instrument):
     """Both classes describe theirs, and refuse what cannot be."""
     configure(cluster)
     cluster.start_all()
@@ -184,6 +184,106 @@ def test_parameters_change_between_events(cluster, instrument):
     refused = cluster.ask("POST", "parameter/at", data=b"-1")
     assert refused.status_code == 422 and "0 or more" in refused.text
     assert cluster.ask("POST", "parameter/at", data=b"2").status_code == 200
+
+
+def test_parameters_change_in_mid_scan(cluster):
+    """Both parts are given those that a result was made with."""
+    configure(cluster, "Factor", workers=2, parameters={"reducer": "python_payload:Ticks"},
+              simulate=[{"stream": "det", "frames": 600, "shape": [4, 4], "rate": "300Hz"}])
+    cluster.start_all()
+    cluster.simulate()
+    for factor in (2, 3):
+        cluster.wait_for_events(factor * 100)
+        assert cluster.ask("POST", "parameter/factor", data=str(factor)).status_code == 200
+    progress = cluster.wait_for_end(patience=60)
+    assert progress["fates"]["folded"] == 600, cluster.get("ledger")["troubles"]
+    assert set(results(progress["output"])["sum"][1:-1]) == {1, 2, 3}
+    assert published(progress["output"])["wrong"] == 0
+
+
+def test_ticks_come_at_the_interval_that_the_class_says(cluster):
+    configure(cluster, "Remembering", workers=1, parameters={"reducer": "python_payload:Ticks"},
+              simulate=[{"stream": "det", "frames": 600, "shape": [4, 4], "rate": "300Hz"}])
+    cluster.start_all()
+    cluster.simulate()
+    progress = cluster.wait_for_end(patience=60)
+    found = published(progress["output"])
+    assert progress["fates"]["folded"] == 600
+    # 2 s at the least. How much longer it took is not known here.
+    assert 2 <= found["ticks"] <= 1 + 5 * cluster.get("progress")["seconds"]
+    assert found["workers"] == 1
+
+
+def test_a_process_in_the_place_of_another_has_seen_the_start(tmp_path):
+    process = replay(tmp_path, dump_of(tmp_path, EVENTS), "python_payload:Remembering", "--workers", 1,
+                     "--param", "how=exit", "--param", "once=true")
+    assert len(pids(tmp_path, "worker")) == 2
+    assert_all_folded_once(process.summary, tmp_path)
+
+
+def test_compressed_images_come_as_pixels(recording, tmp_path):
+    file = recording("eiger-small.cbors")
+    process = replay(tmp_path, file, "python_payload:Worker", "--workers", 2)
+    assert process.summary["failed"] == 0 and process.summary["folded"] > 0, troubles(tmp_path)
+    ours = results(tmp_path / "out.h5")["sum"]
+    other = Process("roi", tmp_path, "replay", file, "--analysis", "roi", "--output", tmp_path / "roi.h5")
+    assert other.wait() == 0
+    theirs = results(tmp_path / "roi.h5")["sum"]
+    there = ~np.isnan(theirs)
+    assert there.sum() == process.summary["folded"]
+    np.testing.assert_array_equal(ours[there], theirs[there])
+
+
+RELOADED = """
+import dtranspose
+
+class Worker(dtranspose.Worker):
+    @classmethod
+    def describe_parameters(cls):
+        return [dtranspose.IntParameter("PARAMETER", 1)]
+
+    @classmethod
+    def describe_results(cls, parameters):
+        return [dtranspose.ResultDescription("sum", "uint64")]
+
+    def process_event(self, event, parameters, tick):
+        return None if event.image() is None else {"sum": ANSWER}
+"""
+
+
+def test_code_is_read_anew_for_the_next_scan(cluster, instrument):
+    code = cluster.folder / "changing.py"
+
+    def scan_gives(answer):
+        (cluster.folder / "out.h5").unlink(missing_ok=True)
+        scan = cluster.begin({"det": one_each(6)})
+        det.series_of(6)
+        progress = cluster.wait_for_end(scan, patience=60)
+        assert set(results(progress["output"])["sum"][1:-1]) == {answer}, cluster.get("ledger")
+
+    code.write_text(RELOADED.replace("PARAMETER", "first").replace("ANSWER", "1"))
+    configure(cluster, parameters={"worker": "changing:Worker", "reducer": ""})
+    cluster.start_parts(1)
+    det = instrument()
+    scan_gives(1)
+    code.write_text(RELOADED.replace("PARAMETER", "second").replace("ANSWER", "2"))
+    scan_gives(1)
+    answer = cluster.ask("POST", "analysis/reload")
+    assert answer.status_code == 200 and answer.json()["from"] == "now", answer.text
+    assert "second" in [p["name"] for p in cluster.get("parameters")]
+    scan_gives(2)
+
+    code.write_text("class Worker\n")
+    answer = cluster.ask("POST", "analysis/reload")
+    assert answer.status_code == 400 and "SyntaxError" in answer.text
+    scan_gives(2)
+
+
+def test_only_python_is_read_anew(cluster):
+    cluster.configure()
+    cluster.start_all()
+    answer = cluster.ask("POST", "analysis/reload")
+    assert answer.status_code == 400 and "none" in answer.text
 
 
 # --- what goes wrong -----------------------------------------------------------------------------
