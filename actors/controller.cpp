@@ -562,8 +562,8 @@ void controller_state::close() {
   if (s.output.empty()) return ask_reducer_to_finish({});
   ask_streams([this, number = scan_number](value_map streams) {
     if (!is_draining(number) || !current->closing || !current->reducer_ready) return;
-    ask_reducer_to_finish(value_map{{"ledger", ledger_of(end_state(), streams)},
-                            {"trigger_map", map_runs(*current->map)}});
+    ask_reducer_to_finish(
+        value_map{{"ledger", ledger_of(end_state(), streams)}, {"trigger_map", map_runs(*current->map)}});
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "actors/controller_state.hpp"
 #include "actors/frugal_scheduler.hpp"
+#include "analysis/analysis_names.hpp"
 #include "analysis/registry.hpp"
 #include "model/error.hpp"
 #include "python/python_settings.hpp"
@@ -73,14 +74,17 @@ void controller_state::begin_book() {
 /// Its files are read anew, and hold from the next scan on. Where they cannot be used, everything stays as it
 /// is.
 caf::result<value> controller_state::reload_analysis() {
-  if (!is_python_entry(options.analysis))
+  auto entries = split_analyses(options.analysis);
+  if (std::ranges::none_of(entries, is_python_entry))
     return make_error(ec::refused,
                       fmt::format("analysis '{}' cannot be read anew while the program runs: only "
                                   "classes in Python can",
                                   shown_analysis(options.analysis)));
   try {
     blocking_section others_go_on;
-    auto entry = reloaded_python_entry(options.analysis);
+    for (auto& e : entries)
+      if (is_python_entry(e)) e = reloaded_python_entry(e);
+    auto entry = joined_analyses(entries);
     auto next = load_analysis(entry);
     auto described = next->describe_parameters();
     next->describe_results(complete_parameters(*next, {}));

@@ -235,8 +235,8 @@ bool write(httplib::DataSink& sink, const std::string& text) { return sink.write
 /// Progress whenever it changes, at most so often; first as it is.
 class progress_stream {
  public:
-  progress_stream(progress_watch& watch, std::uint64_t rate)
-      : watch_(watch), interval_(nanoseconds(1s) / static_cast<std::int64_t>(rate)) {}
+  progress_stream(control_interface& system, progress_watch& watch, std::uint64_t rate)
+      : system_(system), watch_(watch), interval_(nanoseconds(1s) / static_cast<std::int64_t>(rate)) {}
 
   /// Writes what there is, or nothing after a while. False: the client takes nothing more.
   bool go_on(httplib::DataSink& sink) {
@@ -247,7 +247,7 @@ class progress_stream {
     next_ = steady_clock::now() + interval_;
     if (auto latest = watch_.read(); latest.version > seen_) {
       seen_ = latest.version;
-      return send(sink, "event: progress\ndata: " + latest.body + "\n\n");
+      return send(sink, "event: progress\ndata: " + latest.body + "\n\n" + decided());
     }
     return steady_clock::now() - written_ < sign_of_life || send(sink, ": still here\n\n");
   }
@@ -258,7 +258,27 @@ class progress_stream {
     return write(sink, text);
   }
 
+  /// What the analysis has decided since the last time: results changed the progress as well.
+  std::string decided() {
+    auto answer = nlohmann::json::parse(system_.decisions(next_decision_).body, nullptr, false);
+    if (!answer.is_object() || !answer.contains("decisions")) return {};
+    if (auto scan = answer.value("scan", nlohmann::json()); scan != scan_) {
+      scan_ = scan;
+      if (std::exchange(next_decision_, 0) > 0) return decided();
+    }
+    std::string text;
+    for (auto& decision : answer["decisions"]) {
+      decision["scan"] = scan_;
+      text += "event: decision\ndata: " + decision.dump() + "\n\n";
+    }
+    next_decision_ = answer.value("next", next_decision_);
+    return text;
+  }
+
+  control_interface& system_;
   progress_watch& watch_;
+  nlohmann::json scan_;
+  std::uint64_t next_decision_ = 0; ///< of that scan
   nanoseconds interval_;
   steady_clock::time_point next_ = {}, written_ = steady_clock::now();
   std::uint64_t seen_ = 0;
@@ -412,7 +432,8 @@ class control_server::listener : public http_listener {
     if (!rate)
       return answer_json(response, unprocessable(fmt::format(
                                        "rate: not a whole number from 1 to {} per second", most_rate)));
-    send_stream(response, "text/event-stream", place, std::make_shared<progress_stream>(watch_, *rate));
+    send_stream(response, "text/event-stream", place,
+                std::make_shared<progress_stream>(system_, watch_, *rate));
   }
 
   template <class Stream>
