@@ -217,7 +217,7 @@ void python_worker::feed_again() {
   for (auto& s : starts_)
     if (!is_deferred(s)) only_seen.push_back(s);
   if (!only_seen.empty()) {
-    feed(only_seen, [](auto&, auto&) {});
+    feed(only_seen, [](const event&, const host_answer&) {});
     one_answer(host_message_type::flush, code_->settings().event_timeout); // it was for nobody
   }
   feed(deferred_, [this](const event& e, const host_answer& a) {
