@@ -702,7 +702,7 @@ class configuration_reader {
     in.flag("overwrite", output.overwrite);
     in.flag("swmr", output.swmr);
     in.duration("flush", output.flush, any_duration);
-    in.size("chunk", output.chunk);
+    if (in.has("chunk")) in.size("chunk", output.chunk);
     if (output.chunk > largest_chunk) in.complain("chunk", "may be 1MiB at most");
     read_packing(in, output);
     in.table("raw_path", [this, &output](section& paths) {

@@ -59,6 +59,8 @@ def test_a_reader_sees_it_grow(cluster, compression):
     simulated = cluster.simulate()
     progress = cluster.wait_for_events(20)
     assert progress["output"] == str(part(cluster))
+    with pytest.raises(OSError, match="already open for write"):
+        h5py.File(part(cluster), "r", locking=False)
     with followed(part(cluster)) as file:
         rows, versions = file["entry/result/mean"], file["entry/process/parameters_version"]
         assert file.attrs["default"] == "entry" and file["entry/result"].attrs["signal"] in file["entry/result"]
@@ -68,9 +70,7 @@ def test_a_reader_sees_it_grow(cluster, compression):
         assert lengths == sorted(lengths) and lengths[-1] < FRAMES + 2
         seen = rows[1:lengths[0]]
         assert np.isfinite(seen).all()
-        assert length(versions) >= lengths[0] and (versions[1:lengths[0]] == 1).all()
-        with pytest.raises(OSError, match="already open for write"):
-            h5py.File(part(cluster), "r", locking=False)
+        assert length(versions) >= lengths[0] and len(set(versions[1:lengths[0]])) == 1 and versions[1] > 0
         code, answer = repair(part(cluster))
         assert (code, answer[0]["what"]) == (1, "in use")
         done = cluster.wait_for_end()
@@ -218,11 +218,9 @@ def test_h5dump_reads_it(cluster):
     assert "COMPRESSION DEFLATE { LEVEL 9 }" in done.stdout and "PREPROCESSING SHUFFLE" in done.stdout
 
 
-@pytest.mark.parametrize("analysis, parameters", [("roi", {"rows": "0:4"}), ("sum", {}), ("azint", None)])
+@pytest.mark.parametrize("analysis, parameters", [("roi", {"rows": "0:4"}), ("sum", {}), ("pileup", {})])
 def test_viewers_find_a_plot(cluster, analysis, parameters):
     nxdata = pytest.importorskip("silx.io.nxdata", reason="silx is not installed")
-    if parameters is None:
-        pytest.importorskip("pyFAI", reason="only with a poni file of pyFAI")
     cluster.configure(analysis=analysis, parameters=parameters, output="out.h5",
                       simulate=[{"stream": "det", "frames": 40, "shape": [8, 8]}])
     cluster.start_all()
