@@ -63,7 +63,7 @@ std::string at(std::size_t place, const std::string& what) {
 }
 
 /// Unpacks up to the end or as far as it goes; returns why it went no further.
-std::string unpack_members(inflater& in, growing_memory& content, unpacked& result) {
+std::string unpack_members(inflater& in, growing_content& content, unpacked& result) {
   for (;;) {
     auto room = content.room();
     auto state = in.unpack(room);
@@ -86,9 +86,9 @@ bool is_gzip(std::span<const std::byte> bytes) {
   return bytes.size() >= 2 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b};
 }
 
-unpacked unpack_gzip(std::span<const std::byte> packed, std::size_t limit) {
+unpacked unpack_gzip(std::span<const std::byte> packed, std::size_t limit, std::size_t in_memory) {
   inflater in(packed);
-  growing_memory content(limit, "gunzip");
+  growing_content content(limit, in_memory, "gunzip");
   unpacked result;
   result.cut_off = unpack_members(in, content, result);
   content.finish(result);

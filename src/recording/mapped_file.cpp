@@ -61,10 +61,10 @@ std::shared_ptr<const mapped_file> mapped_file::of(std::span<const std::byte> co
   return file;
 }
 
-void mapped_file::unpack(unpacked (*unpack)(std::span<const std::byte>, std::size_t)) {
+void mapped_file::unpack(unpacked (*unpack)(std::span<const std::byte>, std::size_t, std::size_t)) {
   unpacked content;
   try {
-    content = unpack(bytes_, unpacked_limit);
+    content = unpack(bytes_, unpacked_limit, unpacked_in_memory);
   } catch (const std::bad_alloc&) {
     throw std::runtime_error(path_.string() + ": there is not enough memory to unpack it");
   } catch (const std::runtime_error& e) {

@@ -16,9 +16,9 @@ namespace dtranspose {
 /// meanwhile: the system answers that with SIGBUS.
 class mapped_file {
  public:
-  /// What is in gzip or Zstandard, whatever the file's name, is unpacked into memory. Throws
-  /// std::runtime_error, naming the file, when it cannot be read, or when it unpacks to more than
-  /// `unpacked_limit`.
+  /// What is in gzip or Zstandard, whatever the file's name, is unpacked: into memory, or where it is large
+  /// into a file without a name in TMPDIR, else /var/tmp. Throws std::runtime_error, naming the file, when it
+  /// cannot be read, or when there is no room to unpack it.
   static std::shared_ptr<const mapped_file> open(const std::filesystem::path& path);
 
   /// A copy of `content` as it is, for what never was a file. `name` is its path.
@@ -45,14 +45,14 @@ class mapped_file {
   explicit mapped_file(std::filesystem::path path) : path_(std::move(path)) {}
 
   void unmap();
-  void unpack(unpacked (*unpack)(std::span<const std::byte>, std::size_t));
+  void unpack(unpacked (*unpack)(std::span<const std::byte>, std::size_t, std::size_t));
 
   std::filesystem::path path_;
   std::span<const std::byte> bytes_;
-  std::unique_ptr<std::byte, free_memory> memory_; ///< what `bytes_` is in if it is not mapped
   std::string cut_off_;
   bool packed_ = false;
   std::size_t whole_packed_ = 0, whole_size_ = 0;
+  std::unique_ptr<std::byte, free_memory> memory_; ///< what `bytes_` is in if it is not the file itself
 };
 
 } // namespace dtranspose

@@ -21,7 +21,7 @@ std::string at(std::size_t place, const std::string& what) {
 }
 
 /// Unpacks up to the end or as far as it goes; returns why it went no further.
-std::string unpack_frames(std::span<const std::byte> packed, growing_memory& content, unpacked& result) {
+std::string unpack_frames(std::span<const std::byte> packed, growing_content& content, unpacked& result) {
   std::unique_ptr<ZSTD_DCtx, free_context> context(ZSTD_createDCtx());
   if (!context) throw std::bad_alloc();
   ZSTD_inBuffer in{packed.data(), packed.size(), 0};
@@ -51,8 +51,8 @@ bool is_zstd(std::span<const std::byte> bytes) {
   return bytes.size() >= sizeof magic && std::equal(std::begin(magic), std::end(magic), bytes.begin());
 }
 
-unpacked unpack_zstd(std::span<const std::byte> packed, std::size_t limit) {
-  growing_memory content(limit, "unzstd");
+unpacked unpack_zstd(std::span<const std::byte> packed, std::size_t limit, std::size_t in_memory) {
+  growing_content content(limit, in_memory, "unzstd");
   unpacked result;
   result.cut_off = unpack_frames(packed, content, result);
   content.finish(result);

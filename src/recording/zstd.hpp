@@ -1,4 +1,4 @@
-/// Zstandard around recordings: it is unpacked into memory, as far as it can be.
+/// Zstandard around recordings: it is unpacked as far as it can be.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,10 @@ namespace dtranspose {
 /// Do these first bytes of a file begin Zstandard?
 bool is_zstd(std::span<const std::byte> bytes);
 
-/// Unpacks all frames, one behind the other. Throws std::runtime_error when that is more than `limit` bytes,
-/// std::bad_alloc when there is no memory for it.
-unpacked unpack_zstd(std::span<const std::byte> packed, std::size_t limit = unpacked_limit);
+/// Unpacks all frames, one behind the other: the first `in_memory` bytes into memory, more into a file that
+/// is mapped. Throws std::runtime_error when that is more than `limit` bytes or has no room, std::bad_alloc
+/// when there is no memory for it.
+unpacked unpack_zstd(std::span<const std::byte> packed, std::size_t limit = unpacked_limit,
+                     std::size_t in_memory = unpacked_in_memory);
 
 } // namespace dtranspose

@@ -163,6 +163,59 @@ TEST_F(mapped, names_the_file_whose_gzip_is_cut_off) {
   EXPECT_THAT(head->cut_off(), HasSubstr("head.gz: byte 3 of its gzip data: cut off"));
 }
 
+/// What is large goes to a file, zeros as holes: nothing of it may differ, wherever it is cut.
+TEST(large_content, comes_back_through_a_file) {
+  auto content = random_text(3'000'000) + std::string(5'000'000, '\0') + random_text(1'234'567);
+  auto packed = test::gzip(content.substr(0, 2'500'000)) + test::gzip(content.substr(2'500'000));
+  for (std::size_t in_memory : {std::size_t{1000}, std::size_t{1} << 20, std::size_t{5'000'000},
+                                content.size() - 1, content.size(), content.size() + 1}) {
+    auto result = unpack_gzip(std::as_bytes(std::span(packed)), unpacked_limit, in_memory);
+    EXPECT_TRUE(text({result.memory.get(), result.size}) == content) << in_memory;
+    EXPECT_EQ(result.whole_size, content.size());
+    EXPECT_EQ(result.memory.get_deleter().mapped, in_memory < content.size() ? content.size() : 0)
+        << in_memory;
+    auto cut = std::as_bytes(std::span(packed)).first(packed.size() - 4);
+    auto torn = unpack_gzip(cut, unpacked_limit, in_memory);
+    EXPECT_TRUE(text({torn.memory.get(), torn.size}) == content) << in_memory;
+    EXPECT_EQ(torn.whole_size, 2'500'000u);
+    EXPECT_THAT(torn.cut_off, HasSubstr("cut off"));
+  }
+}
+
+TEST(large_content, without_a_place_for_it_is_refused_and_says_what_to_do) {
+  ::setenv("TMPDIR", "/nowhere/at/all", 1);
+  auto packed = test::gzip(std::string(100'000, 'x'));
+  try {
+    unpack_gzip(std::as_bytes(std::span(packed)), unpacked_limit, 1000);
+    ADD_FAILURE() << "it was unpacked";
+  } catch (const std::runtime_error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("/nowhere/at/all: No such file"));
+    EXPECT_THAT(e.what(), HasSubstr("set TMPDIR"));
+  }
+  ::unsetenv("TMPDIR");
+}
+
+/// Out of a file of some hundred kilobytes.
+TEST_F(mapped, a_packed_dump_of_more_than_4_gib_is_read_as_any_other) {
+  constexpr std::size_t frame_bytes = std::size_t{64} << 20, events = 70;
+  {
+    const dump_stream stream{"det", memory_frames::of("STINS", {std::string(frame_bytes, '\0')})};
+    dump_writer writer(directory_ / "dump.zst", packing::zstd);
+    for (std::uint64_t event = 0; event < events; ++event) writer.append(event, {&stream, 1});
+  }
+  dump_reader reader(mapped_file::open(directory_ / "dump.zst"));
+  EXPECT_GT(reader.file().bytes().size(), std::size_t{4} << 30);
+  std::uint64_t found = 0;
+  while (auto item = reader.next()) {
+    ASSERT_EQ(item->event, found++);
+    auto part = item->streams.at(0).data.frames()[0].bytes();
+    ASSERT_EQ(part.size(), frame_bytes);
+    ASSERT_EQ(part.back(), std::byte{0});
+  }
+  EXPECT_EQ(found, events);
+  EXPECT_EQ(reader.cut_off(), "");
+}
+
 TEST_F(mapped, bytes_of_memory_are_copied) {
   auto content = "content"s;
   auto file = mapped_file::of(std::as_bytes(std::span(content)), "memory");
