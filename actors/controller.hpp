@@ -40,6 +40,8 @@ struct controller_options {
   std::function<void(const std::string& name, const std::string& json)> publish;
   bool stops_when_decided = false;         ///< a decision that the scan need not go on stops it
   std::string recording_prefix;            ///< of the files beside recordings; empty: there are none
+  std::vector<std::string> streams;        ///< those of the configuration; empty: not known
+  bool records = false;                    ///< do ingesters record, into files of whatever form?
   std::shared_ptr<journal_store> journals; ///< null: nothing is written down, and its death ends a scan
 };
 

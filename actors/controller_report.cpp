@@ -105,7 +105,7 @@ void controller_state::ask_streams(std::function<void(value_map)> done) {
 
 /// The same at the end of a scan, when recordings are on the disk.
 void controller_state::finish_streams(std::function<void(value_map)> done) {
-  if (recording_prefix().empty())
+  if (recording_prefix().empty() && !options.records)
     ask_streams(std::move(done));
   else
     ask_streams(close_timeout, finish_recording{current->head()}, std::move(done));

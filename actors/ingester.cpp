@@ -5,6 +5,7 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 #include <fmt/chrono.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include "actors/conduct.hpp"
 #include "actors/frugal_scheduler.hpp"
 #include "actors/messages.hpp"
+#include "actors/wire_recorder.hpp"
 #include "model/error.hpp"
 #include "model/value_follower.hpp"
 #include "protocol/announced_file.hpp"
@@ -64,6 +66,10 @@ struct ingester_state {
   caf::behavior make_behavior() {
     set_conduct(self);
     self->set_exit_handler([this](caf::exit_msg& m) { leave(m.reason); });
+    if (wire()) {
+      wire_recorder = spawn_wire_recorder(self->system(), wire(), caf::actor_cast<caf::actor>(self));
+      self->link_to(wire_recorder);
+    }
     input = options.make_source();
     if (follows()) listen_for_ever();
     self->delayed_send(self, tick, tick_atom::value);
@@ -167,7 +173,9 @@ struct ingester_state {
 
   /// What an ingester before this one recorded of the scan is there again.
   void open_recording() {
+    if (wire() && !follows()) begin_wire_recording();
     recorded_before.clear();
+    hole = {};
     tape = {};
     tape.file = recording_path();
     if (tape.file.empty()) return;
@@ -175,6 +183,7 @@ struct ingester_state {
       if (tape.file.has_parent_path()) std::filesystem::create_directories(tape.file.parent_path());
       if (setup.resume && std::filesystem::exists(tape.file)) read_recording();
       queue->know_events(setup.events_of_stream);
+      name_hole(setup.from.event);
       // What is known is not written once more.
       for (auto& [event, data] : recorded_before)
         if (queue->knows_events()) queue->restore(event, data);
@@ -194,7 +203,9 @@ struct ingester_state {
   }
 
   void read_recording() {
+    hole.next = event_number(0);
     mend_dump(tape.file, options.recording.packed, [this](dump_item&& item) {
+      hole.next = std::max(*hole.next, event_number(item.event + 1));
       // What is before is over.
       if (item.event < setup.from.event.value) return;
       for (auto& stream : item.streams)
@@ -203,6 +214,22 @@ struct ingester_state {
     });
     spdlog::info("ingester {}: took up a recording of {} open events", options.stream,
                  recorded_before.size());
+  }
+
+  /// What an ingester before this one took of the events before `end`, and its recorder did not get to write,
+  /// is a gap of the recording.
+  void name_hole(event_number end) {
+    auto first = hole.next;
+    if (!first || end <= *first) return;
+    hole.next = end;
+    for (auto& run : setup.events_of_stream) {
+      auto skipped = *first <= run.first ? 0 : (*first - run.first + run.stride - 1) / run.stride;
+      for (auto i = skipped; i < run.count && run.at(static_cast<std::uint32_t>(i)) < end; ++i)
+        hole.events.emplace_back(run.at(static_cast<std::uint32_t>(i)), stream_data());
+    }
+    if (hole.events.empty()) return;
+    spdlog::warn("ingester {}: events {} to {} did not get into the recording before its process ended",
+                 options.stream, hole.events.front().first.value, hole.events.back().first.value);
   }
 
   void restore_from_recording(const event_run& events) {
@@ -216,9 +243,21 @@ struct ingester_state {
 
   void hand_to_recorder() {
     auto list = queue->take_recordable();
-    if (tape.file.empty() || list.empty()) return;
+    if (tape.file.empty()) return;
+    for (auto& entry : list) {
+      if (!hole.next || entry.first < *hole.next) continue;
+      name_hole(entry.first);
+      hole.next.reset();
+    }
+    list.insert(list.begin(), hole.events.begin(), hole.events.end());
+    hole.events.clear();
+    if (list.empty()) return;
     recordable m;
     for (auto& [event, data] : list) {
+      if (!data) {
+        note_gap(event);
+        continue;
+      }
       auto bytes = budgeted_bytes(data.bytes());
       auto waiting = tape.handed + m.bytes - tape.written;
       if (options.recording.leave_gaps && waiting > 0 && waiting + bytes > options.recording.budget)
@@ -233,10 +272,15 @@ struct ingester_state {
   }
 
   void leave_gap(event_number event, stream_data& data) {
-    if (tape.gap_events++ == 0)
+    if (!std::exchange(tape.was_behind, true))
       spdlog::warn("ingester {}: the recording is behind, and leaves out event {} and more", options.stream,
                    event.value);
     data.reset();
+    note_gap(event);
+  }
+
+  void note_gap(event_number event) {
+    ++tape.gap_events;
     if (!tape.gaps.empty() && tape.gaps.back().end == event)
       tape.gaps.back().end = event_number(event.value + 1);
     else if (tape.gaps.size() < most_gaps)
@@ -244,12 +288,14 @@ struct ingester_state {
   }
 
   void take(const recorded& m) {
-    if (m.file != tape.file) return;
     note(m);
     if (queue) allow();
   }
 
   void note(const recorded& m) {
+    if (m.file.empty()) return;
+    if (m.file == wire_done.file) wire_done = m;
+    if (m.file != tape.file) return;
     tape.written = m.bytes;
     tape.file_bytes = m.written;
     if (!m.trouble.empty()) tape.trouble = m.trouble;
@@ -264,35 +310,89 @@ struct ingester_state {
   }
 
   bool held_by_recorder() const {
-    return !tape.file.empty() && !options.recording.leave_gaps && recorder_room() == 0;
+    auto& recording = options.recording;
+    if (recording.leave_gaps) return false;
+    return (!tape.file.empty() && recorder_room() == 0) || (wire() && wire_room() == 0);
   }
 
   caf::result<value> finish(const finish_recording& m) {
-    if (!is_current(m.head) || tape.file.empty()) return status();
+    if (!is_current(m.head)) return status();
     auto promise = self->make_response_promise<value>();
-    self->request(recorder, caf::infinite, close_recording{})
-        .then(
-            [this, promise](const recorded& done) mutable {
-              if (done.file == tape.file) note(done);
-              promise.deliver(status());
-            },
-            [promise](const caf::error& e) mutable { promise.deliver(e); });
+    std::vector<caf::actor> open;
+    if (!tape.file.empty()) open.push_back(recorder);
+    if (wire()) open.push_back(wire_recorder);
+    close_recordings(std::move(open), promise);
     return promise;
   }
 
-  /// What was handed to the recorder is written first, if that is soon.
+  void close_recordings(std::vector<caf::actor> open, caf::typed_response_promise<value> promise) {
+    if (open.empty()) return void(promise.deliver(status()));
+    auto next = open.back();
+    open.pop_back();
+    self->request(next, caf::infinite, close_recording{})
+        .then(
+            [this, open, promise](const recorded& done) {
+              note(done);
+              close_recordings(open, promise);
+            },
+            [promise](const caf::error& e) mutable { promise.deliver(e); });
+  }
+
+  /// What was handed to recorders is written first, if that is soon.
   void leave(const caf::error& reason) {
-    if (!recorder || tape.handed == tape.written || !(reason == caf::exit_reason::user_shutdown))
-      return self->quit(reason);
+    std::vector<caf::actor> behind;
+    if (recorder && tape.handed != tape.written) behind.push_back(recorder);
+    if (wire() && wire()->waiting() > 0) behind.push_back(wire_recorder);
+    if (behind.empty() || !(reason == caf::exit_reason::user_shutdown)) return self->quit(reason);
     if (queue) input->disarm();
-    self->request(recorder, longest_farewell, close_recording{})
-        .then([this, reason](const recorded&) { self->quit(reason); },
-              [this, reason](const caf::error&) { self->quit(reason); });
+    auto open = std::make_shared<std::size_t>(behind.size());
+    auto done = [this, reason, open] {
+      if (--*open == 0) self->quit(reason);
+    };
+    for (auto& each : behind)
+      self->request(each, longest_farewell, close_recording{})
+          .then([done](const recorded&) { done(); }, [done](const caf::error&) { done(); });
   }
 
   void end_recording() {
     if (recorder && !tape.file.empty()) self->send(recorder, record_to{});
+    if (wire() && !follows()) wire()->end();
     recorded_before.clear();
+  }
+
+  // -- recording as it is received ------------------------------------------------------------------------
+
+  const std::shared_ptr<wire_tape>& wire() const { return options.recording.wire; }
+
+  void begin_wire_recording() {
+    wire_done = {};
+    wire_done.file = wire()->begin();
+  }
+
+  std::uint64_t wire_room() const {
+    auto budget = wire()->options().budget;
+    return budget - std::min(wire()->waiting(), budget);
+  }
+
+  value wire_status() const {
+    auto counted = wire()->counted();
+    value_map m{{"file", wire_done.file.string()},
+                {"messages", counted.messages - counted.left_out.messages}};
+    m.set("bytes", wire_done.written).set("behind_bytes", wire()->waiting());
+    m.set("gap_messages", counted.left_out.messages).set("gap_bytes", counted.left_out.bytes);
+    m.set("lost_messages", wire_done.lost_events);
+    return m;
+  }
+
+  /// Why a recording does not have everything; empty: it has.
+  std::string recording_trouble() const {
+    std::vector<std::string> texts;
+    for (auto& text : {tape.trouble, wire_done.trouble})
+      if (!text.empty()) texts.push_back(text);
+    if (tape.gap_events > 0) texts.push_back(fmt::format("{} events are left out of it", tape.gap_events));
+    if (auto left_out = wire() ? wire()->counted().left_out.messages : 0; left_out > 0)
+      texts.push_back(fmt::format("{} messages are left out of it, as the disk was behind", left_out));
+    return fmt::format("{}", fmt::join(texts, "; "));
   }
 
   void arm_source() {
@@ -383,6 +483,7 @@ struct ingester_state {
 
   /// A value counts whether or not a scan is on: the first event gets the last one from before.
   void listen_for_ever() {
+    if (wire()) begin_wire_recording();
     arm_source();
     input->allow(std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max());
   }
@@ -578,10 +679,13 @@ struct ingester_state {
     // The one packet beyond: counted, so that saying it again does not let another one pass.
     auto beyond = queue->may_exceed() ? queue->handed_over() + 1 : 0;
     auto allowed = queue->allowance();
-    if (!tape.file.empty() && !options.recording.leave_gaps && tape.handed > tape.written) {
-      allowed = std::min(allowed, queue->handed_over() + recorder_room());
-      beyond = 0;
-    }
+    auto hold_to = [&](std::uint64_t room, bool any_waits) {
+      allowed = std::min(allowed, queue->handed_over() + room);
+      if (any_waits) beyond = 0;
+    };
+    if (!tape.file.empty() && !options.recording.leave_gaps)
+      hold_to(recorder_room(), tape.handed > tape.written);
+    if (wire() && !wire()->options().leave_gaps) hold_to(wire_room(), wire()->waiting() > 0);
     input->allow(allowed, beyond);
   }
 
@@ -670,7 +774,8 @@ struct ingester_state {
                 {"bytes_per_second", byte_rate}};
     if (!in.error.empty()) m.set("error", in.error);
     if (!tape.file.empty() || !tape.trouble.empty()) m.set("recording", recording_status());
-    if (!tape.trouble.empty()) m.set("recording_error", tape.trouble);
+    if (!wire_done.file.empty()) m.set("wire_recording", wire_status());
+    if (auto trouble = recording_trouble(); !trouble.empty()) m.set("recording_error", trouble);
     if (bytes_beside > 0) m.set("bytes_beside_messages", bytes_beside);
     m.set("state", state_text(in));
     if (queue)
@@ -771,7 +876,15 @@ struct ingester_state {
     std::vector<event_range> gaps;            ///< the first ones
     std::vector<event_range> lost;            ///< that could not be written
     std::string trouble;
+    bool was_behind = false; ///< and left something out
   } tape;
+  /// What the recording of an ingester before this one lacks, as that ended.
+  struct {
+    std::optional<event_number> next;                         ///< nothing that is not before it is named yet
+    std::vector<std::pair<event_number, stream_data>> events; ///< to be named
+  } hole;
+  caf::actor wire_recorder; ///< null: what is received is not recorded
+  recorded wire_done;       ///< how far that is
   /// What was recorded before and is not assigned yet.
   std::map<event_number, stream_data> recorded_before;
   /// Of a software-triggered stream: the latest value, and which events it goes to.

@@ -6,9 +6,11 @@
 #include <caf/fwd.hpp>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "recording/gathering_file.hpp"
+#include "recording/wire_tape.hpp"
 
 namespace dtranspose {
 
@@ -18,6 +20,7 @@ struct recording_options {
   packing packed = packing::none;
   std::uint64_t budget = 256 << 20; ///< bytes that may wait to be written
   bool leave_gaps = false;          ///< what is beyond is left out of the recording; else the stream waits
+  std::shared_ptr<wire_tape> wire = {}; ///< what the source receives goes there, too; null: nowhere
 };
 
 struct recorder_options {

@@ -140,8 +140,9 @@ std::string metrics_text(std::string_view progress_text, std::string_view status
       page.add_histogram(page_of_metrics::label_of("stream", stream), s["latency"]);
   page.begin("recording_behind_bytes", "gauge", "bytes that wait to be recorded");
   for (auto& [stream, s] : streams.items())
-    if (s.is_object() && s.contains("recording"))
-      page.add(page_of_metrics::label_of("stream", stream), s["recording"].value("behind_bytes", json()));
+    for (auto kind : {"recording", "wire_recording"})
+      if (s.is_object() && s.contains(kind))
+        page.add(page_of_metrics::label_of("stream", stream), s[kind].value("behind_bytes", json()));
 
   auto& workers = member(status, "workers");
   page.begin("worker_events_total", "counter", "events mapped since the process began");

@@ -188,6 +188,7 @@ capture_contents read_capture(const std::shared_ptr<const mapped_file>& file, pr
   auto contents = counter.finish();
   contents.cut_off = reader->cut_off();
   contents.damage = reader->damage();
+  contents.gaps = reader->gaps();
   return contents;
 }
 
@@ -216,6 +217,7 @@ recording_index capture_index(const std::string& name, const std::string& protoc
                     path, name));
   if (!contents.cut_off.empty()) warnings.push_back(contents.cut_off);
   if (!contents.damage.empty()) warnings.push_back(contents.damage);
+  if (!contents.gaps.empty()) warnings.push_back(contents.gaps);
   return index;
 }
 

@@ -33,7 +33,7 @@ struct capture_contents {
   std::vector<std::uint64_t> series = {}; ///< numbers of series, in order of their appearance
   /// A series whose place is not known: what follows it has none either.
   bool doubtful = false;
-  std::string cut_off = {}, damage = {}; ///< as of the reader
+  std::string cut_off = {}, damage = {}, gaps = {}; ///< as of the reader
   std::optional<recorded_span> times = {};
   double longest_pause = 0; ///< between two messages, in s
 

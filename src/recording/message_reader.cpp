@@ -7,10 +7,15 @@
 
 namespace dtranspose {
 
-const std::string& message_reader::damage() const {
-  static const std::string none;
-  return none;
-}
+namespace {
+
+const std::string nothing;
+
+} // namespace
+
+const std::string& message_reader::damage() const { return nothing; }
+
+const std::string& message_reader::gaps() const { return nothing; }
 
 bool holds_messages(std::span<const std::byte> bytes) {
   return is_capture(bytes) || is_wire_recording(bytes);

@@ -34,7 +34,6 @@ class message_reader {
 
   /// Empty, or what of the file was left out as it is damaged, as far as it was read.
   virtual const std::string& damage() const;
-
   /// Begins anew.
   virtual void rewind() = 0;
 
@@ -42,6 +41,9 @@ class message_reader {
   virtual const std::string& cut_off() const = 0;
 
   virtual const mapped_file& file() const = 0;
+
+  /// Empty, or what was received and not recorded, as far as the file was read.
+  virtual const std::string& gaps() const;
 };
 
 /// Do these first bytes of a file begin one of the messages of an instrument: a raw capture or a wire

@@ -1,6 +1,5 @@
 #include "recording/wire_recording.hpp"
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
@@ -26,13 +25,13 @@ using bytes_view = std::span<const std::byte>;
 //         checksum of the content, 4 | content
 // Numbers are little endian, as those of the machines this is built for.
 constexpr std::array<unsigned char, 8> magic = {0xf8, 'd', 't', 'w', 'i', 'r', 'e', '\n'};
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2, oldest_version = 1; // 1 knew no gaps
 constexpr std::size_t description_at = 16, lengths_at = 16, checksum_size = 4;
 /// Far above any set-up.
 constexpr std::uint32_t longest_description = 1 << 20;
 
 constexpr auto cut_off_text = "cut off";
-constexpr std::uint16_t message_kind = 1, bytes_kind = 2, interruption_kind = 3;
+constexpr std::uint16_t message_kind = 1, bytes_kind = 2, interruption_kind = 3, gap_kind = 4;
 
 template <class T>
 void add(std::vector<std::byte>& to, T number) {
@@ -67,9 +66,9 @@ std::vector<std::byte> head_of(const wire_description& what) {
 wire_description read_description(const std::filesystem::path& path, bytes_view bytes, std::size_t& end) {
   if (!is_wire_recording(bytes)) fail(path, "no wire recording");
   if (bytes.size() < description_at) fail(path, "cut off in its head");
-  if (auto found = get<std::uint32_t>(bytes, magic.size()); found != version)
-    fail(path, "a wire recording of version " + std::to_string(found) + ", this program reads version " +
-                   std::to_string(version));
+  if (auto found = get<std::uint32_t>(bytes, magic.size()); found < oldest_version || found > version)
+    fail(path, "a wire recording of version " + std::to_string(found) + ", this program reads versions " +
+                   std::to_string(oldest_version) + " to " + std::to_string(version));
   auto length = get<std::uint32_t>(bytes, magic.size() + 4);
   end = description_at + length + checksum_size;
   if (length > longest_description) fail(path, "its head is damaged");
@@ -96,13 +95,18 @@ bool is_wire_recording(bytes_view bytes) {
   return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
 }
 
-wire_writer::wire_writer(const std::filesystem::path& path, const wire_description& what) : file_(path) {
+wire_writer::wire_writer(const std::filesystem::path& path, const wire_description& what, packing how)
+    : file_(path, how) {
   if (file_.empty()) {
     auto head = head_of(what);
     file_.put(head.data(), head.size());
     return;
   }
+  if (how != packing::none) fail(path, "is there already, and packed: nothing is appended to it");
   wire_reader before(mapped_file::open(path));
+  if (before.version() != version)
+    fail(path,
+         "is there already, of version " + std::to_string(before.version()) + ": nothing is appended to it");
   if (!same(before.description(), what))
     fail(path, "is there already, of stream '" + before.description().stream + "' and " +
                    before.description().protocol);
@@ -125,6 +129,11 @@ void wire_writer::append_bytes(std::int64_t time, const stream_data& piece) {
 
 void wire_writer::append_interruption(std::int64_t time) { append(interruption_kind, time, {}); }
 
+void wire_writer::append_gap(std::int64_t time, const wire_gap& gap) {
+  std::string_view numbers(reinterpret_cast<const char*>(&gap), sizeof gap);
+  append(gap_kind, time, memory_frames::of("", {numbers}));
+}
+
 void wire_writer::append(std::uint16_t kind, std::int64_t time, const stream_data& message) {
   std::vector<std::byte> head;
   auto parts = message.frames();
@@ -144,6 +153,8 @@ void wire_writer::append(std::uint16_t kind, std::int64_t time, const stream_dat
   file_.flush_if_large();
 }
 
+static_assert(sizeof(wire_gap) == 2 * sizeof(std::uint64_t), "it is written as it lies in memory");
+
 /// A record as it lies in the file.
 struct wire_reader::record {
   std::uint16_t kind = 0;
@@ -155,7 +166,8 @@ struct wire_reader::record {
 
 wire_reader::wire_reader(std::shared_ptr<const mapped_file> file, std::string_view type)
     : file_(std::move(file)), type_(type),
-      description_(read_description(file_->path(), file_->bytes(), first_)), offset_(first_) {}
+      description_(read_description(file_->path(), file_->bytes(), first_)),
+      version_(get<std::uint32_t>(file_->bytes(), magic.size())), offset_(first_) {}
 
 /// Throws a text that says why there is none.
 wire_reader::record wire_reader::read_record() const {
@@ -193,6 +205,18 @@ void wire_reader::note_damage(std::size_t at) {
         damage_.substr(0, damage_.find("; ")) + "; " + std::to_string(damaged_ - 1) + " more such records";
 }
 
+void wire_reader::note_gap(const record& found, std::size_t at) {
+  wire_gap gap;
+  if (found.parts.size() == 1 && found.parts[0].size() == sizeof gap)
+    std::memcpy(&gap, found.parts[0].data(), sizeof gap);
+  left_out_.add(gap);
+  if (++gap_count_ == 1) first_gap_ = at;
+  gaps_ = file_->path().string() + ": " + std::to_string(left_out_.messages) + " messages of " +
+          std::to_string(left_out_.bytes) +
+          " bytes were received but not recorded, as the disk was behind, in " + std::to_string(gap_count_) +
+          (gap_count_ == 1 ? " gap" : " gaps") + " from byte " + std::to_string(first_gap_) + " on";
+}
+
 std::optional<stream_data> wire_reader::next() {
   interrupted_ = false;
   while (cut_off_.empty()) {
@@ -203,7 +227,8 @@ std::optional<stream_data> wire_reader::next() {
     try {
       auto found = read_record();
       auto at = std::exchange(offset_, found.end);
-      if (found.kind == interruption_kind) interrupted_ = true;
+      if (found.kind == interruption_kind || found.kind == gap_kind) interrupted_ = true;
+      if (found.whole && found.kind == gap_kind) note_gap(found, at);
       if (!found.whole) {
         note_damage(at);
         // Of a byte stream nobody knows what follows such a hole.
@@ -227,82 +252,10 @@ void wire_reader::rewind() {
   interrupted_ = false;
   cut_off_.clear();
   damage_.clear();
-  damaged_ = 0;
+  gaps_.clear();
+  damaged_ = gap_count_ = 0;
+  left_out_ = {};
 }
-
-namespace {
-
-/// How long what was received may wait to be written, in ns.
-constexpr std::int64_t longest_gathering = 1'000'000'000;
-
-class recorded_protocol final : public protocol {
- public:
-  recorded_protocol(std::unique_ptr<protocol> format, transport way,
-                    std::function<std::unique_ptr<wire_writer>()> begin_file,
-                    std::function<std::int64_t()> clock, std::function<void(const std::string&)> complain)
-      : format_(std::move(format)), way_(way), begin_file_(std::move(begin_file)), clock_(std::move(clock)),
-        complain_(std::move(complain)) {}
-
-  std::string_view name() const override { return format_->name(); }
-  std::string_view type_tag() const override { return format_->type_tag(); }
-  bool numbered() const override { return format_->numbered(); }
-  std::string_view greeting() const override { return format_->greeting(); }
-  bool has_start() const override { return format_->has_start(); }
-
-  void read(stream_data message, std::vector<stream_packet>& packets) override {
-    auto now = clock_();
-    write([&] {
-      if (way_ == transport::tcp)
-        writer_->append_bytes(now, message);
-      else
-        writer_->append_message(now, message);
-    });
-    auto before = packets.size();
-    format_->read(std::move(message), packets);
-    auto ends = std::any_of(packets.begin() + static_cast<std::ptrdiff_t>(before), packets.end(),
-                            [](auto& p) { return p.numbers.kind == entry_kind::end; });
-    if (!ends && now - flushed_ < longest_gathering) return;
-    flushed_ = now;
-    if (writer_) write([&] { writer_->flush(); });
-  }
-
-  void reset() override {
-    format_->reset();
-    troubled_ = false;
-    writer_.reset();
-  }
-
-  void interrupted(std::vector<stream_packet>& packets) override {
-    // Before the first message of a scan nothing can be missing.
-    if (writer_) write([&] { writer_->append_interruption(clock_()); });
-    format_->interrupted(packets);
-  }
-
- private:
-  template <class F>
-  void write(F what) {
-    if (troubled_) return;
-    try {
-      if (!writer_) writer_ = begin_file_();
-      what();
-    } catch (const std::exception& e) {
-      troubled_ = true;
-      writer_.reset();
-      complain_(e.what());
-    }
-  }
-
-  std::unique_ptr<protocol> format_;
-  transport way_;
-  std::function<std::unique_ptr<wire_writer>()> begin_file_;
-  std::function<std::int64_t()> clock_;
-  std::function<void(const std::string&)> complain_;
-  std::unique_ptr<wire_writer> writer_;
-  std::int64_t flushed_ = 0;
-  bool troubled_ = false; ///< until the next scan
-};
-
-} // namespace
 
 std::string wire_file_name(const std::string& stream, std::int64_t time) {
   using clock = std::chrono::system_clock;
@@ -310,14 +263,6 @@ std::string wire_file_name(const std::string& stream, std::int64_t time) {
       clock::time_point(std::chrono::duration_cast<clock::duration>(std::chrono::nanoseconds(time))));
   std::erase(text, ':');
   return stream + "-wire-" + text + ".dtwire";
-}
-
-std::unique_ptr<protocol> make_recorded_protocol(std::unique_ptr<protocol> format, transport way,
-                                                 std::function<std::unique_ptr<wire_writer>()> begin_file,
-                                                 std::function<std::int64_t()> clock,
-                                                 std::function<void(const std::string&)> complain) {
-  return std::make_unique<recorded_protocol>(std::move(format), way, std::move(begin_file), std::move(clock),
-                                             std::move(complain));
 }
 
 } // namespace dtranspose

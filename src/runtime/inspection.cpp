@@ -136,7 +136,8 @@ ordered_json stream_of(const std::shared_ptr<const mapped_file>& file, const cap
   about["warnings"] = ordered_json::array();
   if (contents.doubtful)
     about["warnings"].push_back("a series did not end exactly: the places of those behind it are not known");
-  if (!reader->damage().empty()) about["warnings"].push_back(reader->damage());
+  for (auto& trouble : {reader->damage(), reader->gaps()})
+    if (!trouble.empty()) about["warnings"].push_back(trouble);
   add_tear(about, reader->cut_off(), reader->offset(), "messages", contents.messages);
   return about;
 }
@@ -157,7 +158,13 @@ struct dumped_stream {
   stream_survey survey;
 };
 
-/// What the recorder left out as it was behind: first and last events.
+/// Does it have data for that event? What was left out may have come after all.
+bool holds(const recording_index& index, std::uint64_t event) {
+  return std::any_of(index.streams.begin(), index.streams.end(),
+                     [&](auto& stream) { return stream.events.contains(event); });
+}
+
+/// What is not recorded, as the disk was behind or a process ended: first and last events.
 void note_gap(std::vector<std::pair<std::uint64_t, std::uint64_t>>& gaps, std::uint64_t event) {
   if (!gaps.empty() && gaps.back().second + 1 == event)
     gaps.back().second = event;
@@ -175,7 +182,7 @@ ordered_json dump_of(const std::shared_ptr<const mapped_file>& file) {
   while (auto item = reader.next()) {
     last_event = item->event;
     end = item->end_offset;
-    if (item->streams.empty()) note_gap(gaps, item->event);
+    if (item->streams.empty() && !holds(index, item->event)) note_gap(gaps, item->event);
     for (auto& s : item->streams)
       found.try_emplace(s.name, s.data.type()).first->second.take(s.data, item->created_at);
   }

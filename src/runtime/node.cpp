@@ -30,7 +30,7 @@
 #include "output/decision_publisher.hpp"
 #include "output/file_journals.hpp"
 #include "python/python_code.hpp"
-#include "recording/wire_recording.hpp"
+#include "recording/wire_tape.hpp"
 #include "runtime/last_words.hpp"
 #include "runtime/version.hpp"
 #include "source/http_source.hpp"
@@ -73,6 +73,12 @@ std::string process_name(const role_set& roles) {
   char host[256] = "";
   gethostname(host, sizeof host - 1);
   return fmt::format("{}@{}-{}", name, host, getpid());
+}
+
+std::vector<std::string> stream_names_of(const configuration& settings) {
+  std::vector<std::string> names;
+  for (auto& stream : settings.streams) names.push_back(stream.name);
+  return names;
 }
 
 } // namespace
@@ -147,6 +153,8 @@ struct node::state {
                  .publish = publisher_of_decisions(),
                  .stops_when_decided = options.settings.feedback.stop,
                  .recording_prefix = recording_prefix(),
+                 .streams = stream_names_of(options.settings),
+                 .records = !options.settings.recording.directory.empty(),
                  .journals = journals_in(options.settings.controller.journal)});
   }
 
@@ -169,7 +177,6 @@ struct node::state {
 
   void build_ingester(const stream_settings& stream) {
     auto format = make_protocol(stream.protocol, stream.options);
-    auto make = options.make_source ? options.make_source : instrument_sources();
     ingester_options o;
     o.stream = stream.name;
     o.protocol = stream.protocol;
@@ -183,7 +190,8 @@ struct node::state {
     o.stall_timeout = options.settings.scan.stall_timeout;
     o.life = life;
     o.around = options.around;
-    o.make_source = [make, stream] { return make(stream); };
+    if (!options.make_source) o.recording.wire = wire_tape_of(stream);
+    o.make_source = source_maker(stream, o.recording.wire);
     if (options.networked && options.settings.cluster.bulk) o.outlets = outlets();
     o.bulk_from = options.settings.cluster.bulk_from;
     auto& recording = options.settings.recording;
@@ -223,31 +231,34 @@ struct node::state {
     self.frames = inlet->address();
   }
 
-  source_factory instrument_sources() {
+  std::function<std::unique_ptr<source>()> source_maker(const stream_settings& stream,
+                                                        const std::shared_ptr<wire_tape>& tape) {
+    if (options.make_source) return [make = options.make_source, stream] { return make(stream); };
     if (!context) context = make_zmq_context();
-    return [this, context = context](const stream_settings& stream) { return source_of(stream, context); };
+    return [context = context, stream, tape] { return source_of(stream, tape, context); };
   }
 
-  /// The reader of a stream; with a wire recording of what it reads, where that is configured.
-  std::unique_ptr<protocol> format_of(const stream_settings& stream) const {
-    auto format = make_protocol(stream.protocol, stream.options);
+  /// Null: what the stream receives is not recorded as it is.
+  std::shared_ptr<wire_tape> wire_tape_of(const stream_settings& stream) const {
     auto& recording = options.settings.recording;
-    if (recording.as != recording_form::wire || recording.directory.empty()) return format;
-    auto wall = options.around.wall;
-    auto begin_file = [folder = std::filesystem::path(recording.directory), wall,
-                       what = wire_description{stream.name, stream.protocol, stream.options}] {
-      std::filesystem::create_directories(folder);
-      return std::make_unique<wire_writer>(folder / wire_file_name(what.stream, wall()), what);
-    };
-    return make_recorded_protocol(std::move(format), find_protocol(stream.protocol)->usual, begin_file, wall,
-                                  [name = stream.name](const std::string& text) {
-                                    spdlog::error("stream {}: not recorded: {}", name, text);
-                                  });
+    if (recording.as != recording_form::wire || recording.directory.empty()) return nullptr;
+    wire_tape_options o;
+    o.folder = recording.directory;
+    o.what = {stream.name, stream.protocol, stream.options};
+    o.way = find_protocol(stream.protocol)->usual;
+    o.packed = recording.packed;
+    o.budget = recording.budget;
+    // What follows another stream is always read.
+    o.leave_gaps = recording.behind == recorder_behind::gap || stream.software_triggered;
+    o.clock = options.around.wall;
+    return std::make_shared<wire_tape>(std::move(o));
   }
 
-  std::unique_ptr<source> source_of(const stream_settings& stream,
-                                    const std::shared_ptr<zmq::context_t>& context) const {
-    auto format = format_of(stream);
+  static std::unique_ptr<source> source_of(const stream_settings& stream,
+                                           const std::shared_ptr<wire_tape>& tape,
+                                           const std::shared_ptr<zmq::context_t>& context) {
+    auto format = make_protocol(stream.protocol, stream.options);
+    if (tape) format = make_recorded_protocol(std::move(format), tape);
     switch (find_protocol(stream.protocol)->usual) {
     case transport::tcp:
       return make_tcp_source({.url = stream.url, .format = std::move(format)});

@@ -7,6 +7,7 @@
 #include "actors/fixture.hpp"
 #include "recording/dump.hpp"
 #include "recording/mapped_file.hpp"
+#include "recording/wire_tape.hpp"
 #include "temporary_directory.hpp"
 
 namespace dtranspose {
@@ -921,7 +922,7 @@ TEST_F(ingester, a_recording_that_is_behind_holds_its_source) {
     return *controller.ask<value>(actor, status_atom::value).get().find("state")->as_text();
   };
   w.run();
-  EXPECT_GT(script->allowed, script->handed_over + 2 * frame_cost) << "it has caught up";
+  EXPECT_EQ(script->allowed, script->handed_over + 2 * frame_cost) << "it has caught up";
   EXPECT_EQ(text(), "reading");
 }
 
@@ -950,6 +951,126 @@ TEST_F(ingester, a_recording_that_cannot_be_written_is_named_and_the_stream_goes
   EXPECT_THAT(got_first(), ElementsAre("0=start", "1=a"));
   auto status = controller.ask<value>(actor, finish_recording{head_of()}).get();
   EXPECT_THAT(*status.find("recording_error")->as_text(), HasSubstr("/dev/full"));
+}
+
+/// The recorder had not written all when the process ended; the stream goes on in the next one's recording.
+TEST_F(ingester, what_its_recorder_did_not_get_to_write_is_named_in_the_recording) {
+  for (auto how : {packing::none, packing::zstd}) {
+    SCOPED_TRACE(ending_of(how));
+    temporary_directory folder;
+    recording = {.folder = folder.path().string(), .packed = how};
+    actor = nullptr;
+    script = std::make_shared<source_script>();
+    last_dispatch.clear();
+    first_sequence = 0;
+    auto complete = [&](arm m) {
+      m.events_of_stream = {{event_number(0), 10, 2}};
+      return m;
+    };
+    build();
+    introduce(10, first.handle);
+    introduce(11, second.handle);
+    EXPECT_FALSE(controller.ask<armed>(actor, complete(order(10))).open());
+    send({{{event_number(0), 8, 2}, {0}}});
+    push({start_packet(), image(0, "a")});
+    w.advance(300ms);
+    auto place = controller.expect<stream_began>().arm;
+    // Events 4, 6 and 8 are received and over, and not on the disk.
+    restart();
+    auto m = complete(order(10));
+    m.resume = true;
+    m.from = {stream_position(5), place, event_number(10)};
+    EXPECT_FALSE(controller.ask<armed>(actor, m).open());
+    send({{{event_number(10), 3, 2}, {}, false, true}}, {{{event_number(10), 3, 2}, 0, dispatch_id(1)}});
+    push({image(5, "f")});
+    w.advance(300ms);
+    EXPECT_THAT(recorded_in(folder.path()),
+                ElementsAre("0=start", "2=a", "4=-", "6=-", "8=-", "10=-", "12=f"));
+    auto status = controller.ask<value>(actor, finish_recording{head_of()}).get();
+    EXPECT_EQ(number_in(status, {"recording", "gap_events"}), 4u);
+    EXPECT_THAT(*status.find("recording_error")->as_text(), HasSubstr("4 events are left out"));
+    restart();
+  }
+}
+
+/// What a source receives goes through this.
+std::shared_ptr<wire_tape> tape_in(const std::filesystem::path& folder, const world& w, std::uint64_t budget,
+                                   bool leave_gaps) {
+  wire_tape_options o{
+      .folder = folder, .what = {"det", "stins", {}}, .budget = budget, .leave_gaps = leave_gaps};
+  o.clock = [&w] { return w.now; };
+  return std::make_shared<wire_tape>(std::move(o));
+}
+
+TEST_F(ingester, a_wire_recording_that_is_behind_holds_its_source) {
+  recording.wire = tape_in(directory.path(), w, 2 * frame_cost, false);
+  ready(100);
+  assign(0, 100, {0});
+  push({start_packet()});
+  EXPECT_EQ(script->allowed, script->handed_over + 2 * frame_cost);
+  script->push({image(0), image(1)});
+  for (auto text : {"start", "a", "b"}) recording.wire->take(text_data(text));
+  ASSERT_TRUE(w.step()); // the ingester, not the recorder
+  EXPECT_EQ(script->allowed, script->handed_over) << "nothing more is read";
+  w.run();
+  EXPECT_EQ(script->allowed, script->handed_over + 2 * frame_cost) << "it has caught up";
+  auto done = controller.ask<value>(actor, finish_recording{head_of()}).get();
+  EXPECT_EQ(number_in(done, {"wire_recording", "messages"}), 3u);
+  EXPECT_EQ(done.find("recording_error"), nullptr);
+}
+
+std::vector<std::string> received_in(const std::filesystem::path& folder) {
+  std::vector<std::string> list;
+  for (auto& entry : std::filesystem::directory_iterator(folder)) {
+    wire_reader reader(mapped_file::open(entry.path()));
+    while (auto message = reader.next())
+      list.push_back((reader.interrupted() ? "gap, " : "") + std::string(message->frames()[0].text()));
+    EXPECT_EQ(reader.cut_off(), "");
+  }
+  return list;
+}
+
+TEST_F(ingester, a_wire_recording_may_leave_gaps_and_says_so) {
+  auto bytes = budgeted_bytes(1);
+  recording.wire = tape_in(directory / "made", w, 2 * bytes, true);
+  ready(100);
+  EXPECT_FALSE(std::filesystem::exists(directory / "made")) << "nothing was received";
+  for (auto text : {"a", "b", "c", "d"}) recording.wire->take(text_data(text));
+  w.run();
+  recording.wire->take(text_data("e"));
+  w.run();
+  auto done = controller.ask<value>(actor, finish_recording{head_of()}).get();
+  EXPECT_THAT(received_in(directory / "made"), ElementsAre("a", "b", "gap, e"));
+  EXPECT_EQ(number_in(done, {"wire_recording", "gap_messages"}), 2u);
+  EXPECT_EQ(number_in(done, {"wire_recording", "messages"}), 3u);
+  EXPECT_EQ(number_in(done, {"wire_recording", "behind_bytes"}), 0u);
+  EXPECT_THAT(*done.find("recording_error")->as_text(), HasSubstr("2 messages are left out of it"));
+}
+
+TEST_F(ingester, a_wire_recording_that_cannot_be_written_is_named_and_holds_nothing) {
+  recording.wire = tape_in("/dev/full/no", w, 1000, false);
+  ready(10);
+  assign(0, 6, {0});
+  for (int i = 0; i < 10; ++i) recording.wire->take(text_data("a"));
+  push({start_packet(), image(0, "a")});
+  EXPECT_THAT(got_first(), ElementsAre("0=start", "1=a"));
+  auto done = controller.ask<value>(actor, finish_recording{head_of()}).get();
+  EXPECT_THAT(*done.find("recording_error")->as_text(), HasSubstr("/dev/full"));
+  EXPECT_EQ(number_in(done, {"wire_recording", "lost_messages"}), 10u);
+  EXPECT_EQ(number_in(done, {"wire_recording", "behind_bytes"}), 0u);
+  EXPECT_GT(script->allowed, script->handed_over);
+}
+
+TEST_F(ingester, each_scan_has_a_wire_recording_of_its_own) {
+  recording.wire = tape_in(directory.path(), w, 1000, false);
+  for (std::uint64_t scan : {1, 2}) {
+    recording.wire->take(text_data("before"));
+    ready(10);
+    recording.wire->take(text_data("within"));
+    controller.send(actor, disarm{head_of()});
+    w.advance(1s);
+    EXPECT_THAT(received_in(directory.path()), testing::SizeIs(scan));
+  }
 }
 
 TEST_F(ingester, says_how_it_is) {

@@ -158,3 +158,67 @@ def check_whole_events(cluster, file, entries, packed):
         except (cbor2.CBORDecodeError, EOFError):
             torn = True
     assert torn, "there is more than inspect has said"
+
+
+# --- as it is received ---------------------------------------------------------------------------
+
+@pytest.mark.parametrize("packed, ending", [("none", ""), ("gzip", ".gz"), ("zstd", ".zst")])
+def test_a_wire_recording_is_written_beside_the_stream_and_replays_to_the_same(cluster, packed, ending):
+    configure(cluster, {"as": "wire", "packed": packed}, frames=2000, rate="0", streams=("one",))
+    cluster.start_all()
+    done = run_scan(cluster)
+    assert done["fates"]["folded"] == 2000
+    file, = (cluster.folder / "recordings").iterdir()
+    assert file.name.startswith("one-wire-") and file.name.endswith(".dtwire" + ending)
+    ledger = cluster.get("ledger")
+    recording = ledger["streams"]["one"]["wire_recording"]
+    assert recording["file"] == str(file) and recording["bytes"] == file.stat().st_size
+    assert recording["messages"] == 2002
+    assert recording["behind_bytes"] == recording["gap_messages"] == recording["lost_messages"] == 0
+    assert not any("recorded" in c for c in ledger["complaints"]), ledger["complaints"]
+    assert inspect(cluster, file)["messages"] == 2002
+    again = cluster.folder / "again.h5"
+    process = Process("replay", cluster.folder, "replay", file, "--json", "--analysis", "roi", "--param", "rows=0:4",
+                      "--output", again)
+    assert process.wait() == 0, process.report()
+    assert_same_content(done["output"], again)
+
+
+def test_a_wire_recording_that_may_not_hold_its_stream_names_what_it_lacks(cluster):
+    """Less may wait than one frame: whatever comes while another is written is left out."""
+    configure(cluster, {"as": "wire", "behind": "gap", "budget": "1kB"}, frames=5000, rate="0", shape=(64, 64),
+              streams=("one",))
+    cluster.start_all()
+    done = run_scan(cluster)
+    assert done["fates"]["folded"] == 5000, "the recording costs no event"
+    file, = (cluster.folder / "recordings").iterdir()
+    ledger = cluster.get("ledger")
+    recording = ledger["streams"]["one"]["wire_recording"]
+    found = inspect(cluster, file)
+    assert found["messages"] == recording["messages"]
+    assert recording["messages"] + recording["gap_messages"] == 5002 and recording["gap_messages"] > 0
+    assert any(f"{recording['gap_messages']} messages are left out of it" in c for c in ledger["complaints"])
+    assert any(f"{recording['gap_messages']} messages of {recording['gap_bytes']} bytes were received but not recorded"
+               in w for w in found["warnings"]), found["warnings"]
+
+
+def test_a_wire_recording_on_a_full_disk_is_named_and_costs_no_event(cluster):
+    small = cluster.folder / "recordings"
+    small.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small file system")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4M", "none", small], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        configure(cluster, {"as": "wire"}, frames=2000, rate="0", shape=(64, 64), streams=("one",))
+        cluster.start_all()
+        done = run_scan(cluster)
+        assert done["fates"]["folded"] == 2000
+        ledger = cluster.get("ledger")
+        recording = ledger["streams"]["one"]["wire_recording"]
+        assert any("not recorded whole" in c and "No space left" in c for c in ledger["complaints"])
+        file, = small.iterdir()
+        messages = inspect(cluster, file)["messages"]
+        assert 0 < messages < 2002 and messages + recording["lost_messages"] == 2002
+    finally:
+        subprocess.run(["umount", small], check=True)

@@ -5,8 +5,7 @@
 
 #include <gmock/gmock.h>
 
-#include "protocol/stins.hpp"
-#include "recording/capture_index.hpp"
+#include "output/record_log.hpp"
 #include "temporary_directory.hpp"
 
 namespace dtranspose {
@@ -16,7 +15,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
-using testing::SizeIs;
 
 stream_data message(std::initializer_list<std::string_view> parts) { return memory_frames::of("", parts); }
 
@@ -94,7 +92,7 @@ TEST_F(wire_recording, has_the_documented_form) {
   auto bytes = content();
   ASSERT_EQ(bytes.size(), 16 + text.size() + 4 + 16 + 16 + 8 + 3);
   EXPECT_EQ(bytes.substr(0, 16), std::string("\xf8"
-                                             "dtwire\n\1\0\0\0\x38\0\0\0",
+                                             "dtwire\n\2\0\0\0\x38\0\0\0",
                                              16));
   EXPECT_EQ(text.size(), 0x38u);
   EXPECT_EQ(bytes.substr(16, text.size()), text);
@@ -187,8 +185,71 @@ TEST_F(wire_recording, what_is_none_is_refused) {
   auto damaged = bytes, newer = bytes;
   damaged[20] ^= 1;
   EXPECT_EQ(why_not(damaged), "odd: its head is damaged");
-  newer[8] = 2;
-  EXPECT_THAT(why_not(newer), HasSubstr("of version 2, this program reads version 1"));
+  newer[8] = 3;
+  EXPECT_THAT(why_not(newer), HasSubstr("of version 3, this program reads versions 1 to 2"));
+}
+
+/// Those of before gaps were known.
+TEST_F(wire_recording, of_version_1_is_read_and_not_appended_to) {
+  write_three();
+  auto bytes = content();
+  auto head = bytes.size();
+  std::uint32_t length = 0;
+  std::memcpy(&length, bytes.data() + 12, sizeof length);
+  head = 16 + length;
+  bytes[8] = 1;
+  auto sum = crc32c(0, std::as_bytes(std::span(bytes)).first(head));
+  std::memcpy(bytes.data() + head, &sum, sizeof sum);
+  write(bytes);
+  auto in = reader();
+  EXPECT_EQ(in.version(), 1u);
+  EXPECT_THAT(parts_of(*in.next()), ElementsAre("one"));
+  EXPECT_THAT(why([&] { wire_writer(path_, detector); }), HasSubstr("of version 1: nothing is appended"));
+}
+
+TEST_F(wire_recording, names_what_is_not_in_it) {
+  {
+    wire_writer writer(path_, detector);
+    writer.append_message(1, message({"one"}));
+    writer.append_gap(2, {3, 5000});
+    writer.append_message(3, message({"five"}));
+    writer.append_gap(4, {2, 7});
+  }
+  auto in = reader();
+  for (int pass = 0; pass < 2; ++pass) {
+    in.next();
+    EXPECT_EQ(in.gaps(), "");
+    EXPECT_FALSE(in.interrupted());
+    EXPECT_THAT(parts_of(*in.next()), ElementsAre("five"));
+    EXPECT_TRUE(in.interrupted()) << "of a byte stream nobody knows what follows a gap";
+    EXPECT_THAT(in.gaps(), HasSubstr("3 messages of 5000 bytes were received but not recorded"));
+    EXPECT_FALSE(in.next());
+    EXPECT_THAT(in.gaps(), HasSubstr("5 messages of 5007 bytes"));
+    EXPECT_THAT(in.gaps(), HasSubstr("in 2 gaps"));
+    EXPECT_EQ(in.cut_off(), "");
+    in.rewind();
+    EXPECT_EQ(in.gaps(), "");
+  }
+}
+
+TEST_F(wire_recording, can_be_packed) {
+  for (auto how : {packing::gzip, packing::zstd}) {
+    auto packed = path_.string() + ending_of(how);
+    {
+      wire_writer writer(packed, detector, how);
+      writer.append_message(1'000'000'000, message({"one"}));
+      writer.flush();
+      writer.append_message(2'000'000'000, message({std::string(100'000, 'x')}));
+    }
+    EXPECT_LT(std::filesystem::file_size(packed), 10'000u);
+    wire_reader in(mapped_file::open(packed));
+    EXPECT_EQ(in.description().stream, "det");
+    EXPECT_THAT(parts_of(*in.next()), ElementsAre("one"));
+    EXPECT_EQ(in.next()->bytes(), 100'000u);
+    EXPECT_FALSE(in.next());
+    EXPECT_EQ(in.cut_off(), "");
+    EXPECT_THAT(why([&] { wire_writer(packed, detector, how); }), HasSubstr("is there already, and packed"));
+  }
 }
 
 TEST_F(wire_recording, is_continued_behind_its_last_whole_record) {
@@ -219,79 +280,6 @@ TEST_F(wire_recording, an_interruption_stands_before_the_next_message) {
   EXPECT_FALSE(in.interrupted());
   in.next();
   EXPECT_TRUE(in.interrupted());
-}
-
-class recorded_stins : public wire_recording {
- protected:
-  /// What an instrument sends: a start, two images and an end.
-  static std::vector<stream_data> series() {
-    std::vector<stream_data> all;
-    std::string text;
-    write_stins_header(text, 0, "");
-    all.push_back(message({text}));
-    const std::size_t shape[] = {3};
-    for (std::uint64_t n : {0, 1}) {
-      write_stins_image(text, n + 1, {.frame = n, .shape = shape, .type = "uint8"});
-      all.push_back(message({text, "abc"}));
-    }
-    write_stins_end(text, 3);
-    all.push_back(message({text}));
-    return all;
-  }
-
-  std::unique_ptr<protocol> recorded(const std::filesystem::path& path) {
-    return make_recorded_protocol(
-        make_stins(), transport::zmq_pull, [path] { return std::make_unique<wire_writer>(path, detector); },
-        [this] { return time_ += 1'000'000; }, [this](auto& text) { complaints_.push_back(text); });
-  }
-
-  std::int64_t time_ = 0;
-  std::vector<std::string> complaints_;
-};
-
-TEST_F(recorded_stins, is_read_as_ever_and_written) {
-  auto format = recorded(path_);
-  std::vector<stream_packet> packets;
-  format->reset();
-  for (auto& each : series()) format->read(each, packets);
-  ASSERT_THAT(packets, SizeIs(4));
-  EXPECT_EQ(packets[3].numbers.kind, entry_kind::end);
-  auto contents = read_capture(mapped_file::open(path_), *make_stins()); // the end was flushed
-  EXPECT_EQ(contents.messages, 4u);
-  EXPECT_EQ(contents.entries, 4u);
-  ASSERT_TRUE(contents.times);
-  EXPECT_NEAR(contents.times->last - contents.times->first, 0.003, 1e-9);
-  EXPECT_NEAR(contents.longest_pause, 0.001, 1e-9);
-}
-
-TEST_F(recorded_stins, begins_no_file_without_a_message) {
-  auto format = recorded(path_);
-  std::vector<stream_packet> packets;
-  format->reset();
-  format->interrupted(packets);
-  EXPECT_FALSE(std::filesystem::exists(path_));
-  auto sent = series();
-  format->read(sent[0], packets);
-  format->interrupted(packets);
-  format->read(sent[1], packets);
-  format->reset();
-  format->interrupted(packets);
-  auto in = reader();
-  in.next();
-  EXPECT_FALSE(in.interrupted());
-  in.next();
-  EXPECT_TRUE(in.interrupted());
-  EXPECT_FALSE(in.next());
-  EXPECT_FALSE(in.interrupted());
-}
-
-TEST_F(recorded_stins, goes_on_when_it_cannot_be_written) {
-  auto format = recorded(directory_ / "nowhere" / "x");
-  std::vector<stream_packet> packets;
-  format->reset();
-  for (auto& each : series()) format->read(each, packets);
-  EXPECT_THAT(packets, SizeIs(4));
-  EXPECT_THAT(complaints_, ElementsAre(HasSubstr("nowhere/x: cannot be opened for writing")));
 }
 
 } // namespace
