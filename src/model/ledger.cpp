@@ -2,8 +2,32 @@
 
 #include <algorithm>
 #include <bit>
+#include <tuple>
+#include <utility>
 
 namespace dtranspose {
+
+namespace {
+
+/// By event; neighbours of one fate and cause as one, whoever had them and in whatever order they ended.
+std::deque<ledger::trouble> joined(std::deque<ledger::trouble> troubles) {
+  std::sort(troubles.begin(), troubles.end(), [](auto& a, auto& b) {
+    return std::tie(a.cause, a.how, a.events.first) < std::tie(b.cause, b.how, b.events.first);
+  });
+  std::deque<ledger::trouble> all;
+  for (auto& t : troubles) {
+    bool follows = !all.empty() && all.back().cause == t.cause && all.back().how == t.how &&
+                   all.back().events.end == t.events.first;
+    if (follows)
+      all.back().events.end = t.events.end;
+    else
+      all.push_back(std::move(t));
+  }
+  std::stable_sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.events.first < b.events.first; });
+  return all;
+}
+
+} // namespace
 
 void ledger::open(std::uint32_t slots) {
   constexpr std::uint32_t bits = 64;
@@ -136,11 +160,17 @@ void ledger::note_trouble(event_range events, fate how, const std::string& cause
       return;
     }
   }
+  if (troubles_.size() >= most_troubles && joins_) {
+    join_troubles();
+    joins_ = troubles_.size() <= most_troubles / 2;
+  }
   if (troubles_.size() < most_troubles)
     troubles_.push_back({events, how, cause});
   else
     unlisted_ += events.end - events.first;
 }
+
+void ledger::join_troubles() { troubles_ = joined(std::move(troubles_)); }
 
 std::uint32_t ledger::cause_index(const std::string& cause) {
   // Causes that name single numbers could grow without end: beyond the list of troubles none is needed.
@@ -155,7 +185,7 @@ value ledger::report() const {
   value_map counts;
   for (std::size_t f = 0; f < fate_count; ++f) counts.set(name_of(static_cast<fate>(f)), counts_[f]);
   value_list list;
-  for (auto& t : troubles_)
+  for (auto& t : joined(troubles_))
     list.push_back(value_map{{"first", t.events.first.value},
                              {"last", t.events.end.value - 1},
                              {"fate", name_of(t.how)},

@@ -65,11 +65,13 @@ class ledger {
     fate how;
     std::string cause;
   };
+  /// In the order in which they came to light.
   const std::deque<trouble>& troubles() const { return troubles_; }
   /// Troubles beyond this are counted, not listed.
   static constexpr std::size_t most_troubles = 100'000;
 
-  /// Counts per fate and the troubles, for the REST interface and the file beside the results.
+  /// Counts per fate and the troubles, by event and with neighbours joined, for the REST interface and the
+  /// file beside the results.
   value report() const;
 
  private:
@@ -85,6 +87,7 @@ class ledger {
 
   void end_event(event_number event, const open_event& e);
   void note_trouble(event_range events, fate how, const std::string& cause);
+  void join_troubles();
   std::uint32_t cause_index(const std::string& cause);
 
   std::uint64_t events_;
@@ -98,6 +101,7 @@ class ledger {
   std::vector<event_range> ended_ranges_;
   std::deque<trouble> troubles_;
   std::uint64_t unlisted_ = 0;
+  bool joins_ = true; ///< may joining neighbours make room in a full list?
   std::vector<std::string> causes_{""};
   std::map<std::string, std::uint32_t> cause_places_;
 };

@@ -284,6 +284,36 @@ TEST(ledger, nothing_is_opened_after_it_was_closed_nor_behind_the_map) {
   EXPECT_EQ(sum_of_fates(closed), 3u);
 }
 
+/// Workers have every other event, and end them batch by batch.
+TEST(ledger, neighbours_of_one_cause_are_reported_as_one) {
+  ledger l(20);
+  for (int e = 0; e < 20; ++e) l.open(1);
+  for (std::uint64_t e : {1, 3, 5, 7, 2, 4, 6}) l.end(slots(e), fate::failed, "no such key");
+  l.end(slots(8), fate::failed, "another");
+  l.end(slots(9), fate::failed, "no such key");
+  l.end(slots(10), fate::lost, "no such key");
+  auto report = l.report();
+  auto& list = *report.find("troubles")->as_list();
+  ASSERT_EQ(list.size(), 4u);
+  auto place = [&](std::size_t i, const char* key) { return *list[i].find(key); };
+  EXPECT_EQ(place(0, "first"), value(std::uint64_t{1}));
+  EXPECT_EQ(place(0, "last"), value(std::uint64_t{7}));
+  EXPECT_EQ(place(1, "cause"), value("another"));
+  EXPECT_EQ(place(2, "first"), value(std::uint64_t{9}));
+  EXPECT_EQ(place(3, "fate"), value("lost"));
+}
+
+TEST(ledger, a_full_list_of_neighbours_makes_room) {
+  constexpr std::uint64_t many = ledger::most_troubles + 2;
+  ledger l(many);
+  for (std::uint64_t e = 0; e < many; ++e) l.open(1);
+  for (std::uint64_t first : {0, 1})
+    for (auto e = first; e < many; e += 2) l.end(slots(e), fate::failed, "no such key");
+  auto report = l.report();
+  EXPECT_EQ(report.find("troubles")->as_list()->size(), 1u);
+  EXPECT_EQ(*report.find("troubles_not_listed"), value(std::uint64_t{0}));
+}
+
 TEST(ledger, troubles_beyond_the_list_are_counted) {
   constexpr std::uint64_t many = 2 * (ledger::most_troubles + 5);
   ledger l(many);
