@@ -142,7 +142,7 @@ std::optional<stream_data> hdf5_reader::next() {
   auto message = next_++;
   std::string header;
   if (message == 0) {
-    write_stins_header(header, message, "");
+    write_stins_header(header, message, file_->path().string());
     return message_of(header, {});
   }
   if (message > images()) {

@@ -64,7 +64,7 @@ def test_a_reader_sees_it_grow(cluster, compression):
     with followed(part(cluster)) as file:
         rows, versions = file["entry/result/mean"], file["entry/process/parameters_version"]
         assert file.attrs["default"] == "entry" and file["entry/result"].attrs["signal"] in file["entry/result"]
-        lengths = [length(rows)]
+        lengths = [wait_until(lambda: length(rows) > 1 and len(rows), "rows")]
         while len(lengths) < 5:
             lengths.append(wait_until(lambda: length(rows) > lengths[-1] and len(rows), "it to grow"))
         assert lengths == sorted(lengths) and lengths[-1] < FRAMES + 2

@@ -140,7 +140,7 @@ def image(number, value, shape=(4, 4)):
 @pytest.fixture
 def timed(tmp_path):
     """40 images of two streams, one of them in every second event, 10 ms apart."""
-    events = [(0, {name: ("STINS", [stins("header", filename="", msg_number=0)]) for name in ("a", "b")}, 1e9)]
+    events = [(0, {name: ("STINS", [stins("header", filename="raw.h5", msg_number=0)]) for name in ("a", "b")}, 1e9)]
     for n in range(1, 41):
         streams = {"a": image(n - 1, n)}
         if n % 2 == 0:
