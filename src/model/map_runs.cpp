@@ -72,7 +72,8 @@ class run_finder {
     auto& shape = map_.shapes()[slot.shape];
     auto bound = std::count_if(shape.begin(), shape.end(), [](auto& v) { return !v.everyone; });
     for (std::uint32_t k = 0; k < bound; ++k)
-      constraints_.push_back(part.constraints[bound > 1 ? part.more[slot.constraints + k] : slot.constraints]);
+      constraints_.push_back(
+          part.constraints[bound > 1 ? part.more[slot.constraints + k] : slot.constraints]);
   }
 
   value to_value(const run& r) const {
@@ -105,7 +106,8 @@ value map_runs(const trigger_map& map, std::size_t most_runs) {
   for (auto index : map.sequence()) {
     auto& part = map.parts()[index];
     for (auto& row : part.rows)
-      for (std::uint64_t i = 0; i < part.length; ++i) streams[row.stream.value].add(first + i, part, row.slots[i]);
+      for (std::uint64_t i = 0; i < part.length; ++i)
+        streams[row.stream.value].add(first + i, part, row.slots[i]);
     first += part.length;
   }
   value_map runs;

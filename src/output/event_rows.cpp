@@ -53,8 +53,9 @@ event_rows::event_rows(hid_t group, const std::string& where, const result_descr
       missing_(size_of(result.type)) {
   if (!layout_.zero_is_missing) fill_missing(result.type, missing_);
   if (row_bytes_ > 0 && row_bytes_ <= most_page_bytes) {
-    page_rows_ = layout_.chunk ? std::max<std::uint64_t>(std::min(layout_.chunk, most_page_bytes) / row_bytes_, 1)
-                               : std::clamp<std::uint64_t>(good_page_bytes / row_bytes_, 1, most_page_rows);
+    page_rows_ = layout_.chunk
+                     ? std::max<std::uint64_t>(std::min(layout_.chunk, most_page_bytes) / row_bytes_, 1)
+                     : std::clamp<std::uint64_t>(good_page_bytes / row_bytes_, 1, most_page_rows);
     page_bytes_ = page_rows_ * row_bytes_;
     most_pages_ = std::clamp<std::size_t>(open_bytes / page_bytes_, 2, most_open_pages);
     pages_.reserve(most_pages_);
@@ -197,8 +198,8 @@ void event_rows::read(page& into, std::byte* rows) {
 }
 
 void event_rows::write(page& from, occasion why) {
-  bool pack = why == occasion::completion ||
-              (!from.reloaded && (why == occasion::closing || from.set >= page_rows_));
+  bool pack =
+      why == occasion::completion || (!from.reloaded && (why == occasion::closing || from.set >= page_rows_));
   if (!from.dirty && !(pack && from.unpacked)) return;
   extend(length_);
   std::vector<hsize_t> offset(result_.shape.size() + 1);
@@ -213,8 +214,8 @@ void event_rows::write(page& from, occasion why) {
     from.unpacked = !pack;
   }
   hdf5::check(
-      H5Dwrite_chunk(dataset_.get(), H5P_DEFAULT, left_out, offset.data(), chunk.size(), chunk.data()), where_,
-      "cannot be written");
+      H5Dwrite_chunk(dataset_.get(), H5P_DEFAULT, left_out, offset.data(), chunk.size(), chunk.data()),
+      where_, "cannot be written");
   if (stored_.size() <= from.number) stored_.resize(from.number + 1);
   stored_[from.number] = true;
   from.dirty = false;

@@ -12,8 +12,8 @@ namespace dtranspose {
 /// process, however that ends. A file system without locks has no claims: nobody is ever found there.
 class file_claim {
  public:
-  /// Nothing where a process, be it this one, holds the claim on that file. Throws std::runtime_error where it
-  /// cannot be opened for writing.
+  /// Nothing where a process, be it this one, holds the claim on that file. Throws std::runtime_error where
+  /// it cannot be opened for writing.
   static std::optional<file_claim> take(const std::filesystem::path& file);
   /// The same of a file that is made, empty, where it is not there.
   static std::optional<file_claim> make(const std::filesystem::path& file);

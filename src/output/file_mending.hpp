@@ -28,7 +28,8 @@ struct mended_file {
 /// that follow a file in the making. Nothing else in the file changes.
 mended_file mend_file(const std::filesystem::path& path);
 
-/// Mends what an earlier process left under names that `output` may come to (`{scan}`, `{raw}`: anything) with
+/// Mends what an earlier process left under names that `output` may come to (`{scan}`, `{raw}`: anything)
+/// with
 /// `.part` behind; files that are sound or in use are not among the answers.
 std::vector<mended_file> mend_left_files(const std::filesystem::path& output);
 

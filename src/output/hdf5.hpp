@@ -59,8 +59,8 @@ hid_t type_of(dtype type);
 /// A space of that shape; a scalar where it is empty.
 handle make_space(const std::vector<std::size_t>& shape, const std::string& where);
 
-/// How files are opened: closed with all that is open in them, in the form that readers may follow, and without
-/// the library's locks, which readers of a file that grows would trip over.
+/// How files are opened: closed with all that is open in them, in the form that readers may follow, and
+/// without the library's locks, which readers of a file that grows would trip over.
 handle file_access(const std::string& where);
 
 /// From now on readers may follow what is written to the file's data sets, until it is closed. Nothing may be

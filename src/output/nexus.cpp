@@ -132,8 +132,9 @@ std::vector<raw_source> raw_sources(const value& ledger, const std::map<std::str
 value_map instrument(const std::vector<raw_source>& sources) {
   value_map group{{"_attrs", of_class("NXinstrument")}};
   for (auto& source : sources)
-    group.set(source.stream,
-              value_map{{"_attrs", of_class("NXdetector")}, {"description", source.stream}, {"file_name", source.file}});
+    group.set(source.stream, value_map{{"_attrs", of_class("NXdetector")},
+                                       {"description", source.stream},
+                                       {"file_name", source.file}});
   return group;
 }
 
@@ -142,7 +143,8 @@ std::string stem_of(std::string_view file) {
   if (auto dot = file.rfind('.'); dot != file.npos && dot > 0) file = file.substr(0, dot);
   constexpr std::size_t longest = 200;
   std::string stem(file.substr(0, longest));
-  std::replace_if(stem.begin(), stem.end(), [](unsigned char c) { return c < ' ' || c == 127; }, '_');
+  std::replace_if(
+      stem.begin(), stem.end(), [](unsigned char c) { return c < ' ' || c == 127; }, '_');
   return stem == "." || stem == ".." ? std::string() : stem;
 }
 

@@ -61,7 +61,7 @@ std::string stem_of(std::string_view file);
 
 /// What the streams of a scan say of whether it is to be saved.
 struct announcement {
-  std::string stem;           ///< of the first name that a stream announced
+  std::string stem;             ///< of the first name that a stream announced
   bool not_to_be_saved = false; ///< one announced an empty name, and none another
 };
 announcement announced(const value& ledger);

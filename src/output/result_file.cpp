@@ -98,8 +98,10 @@ std::string scan_of(const std::filesystem::path& path) {
   auto where = path.string();
   try {
     auto access = hdf5::file_access(where);
-    hdf5::handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose, where, "cannot be opened");
-    hdf5::handle set(H5Dopen2(file.get(), "/entry/entry_identifier", H5P_DEFAULT), H5Dclose, where, "says none");
+    hdf5::handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose, where,
+                      "cannot be opened");
+    hdf5::handle set(H5Dopen2(file.get(), "/entry/entry_identifier", H5P_DEFAULT), H5Dclose, where,
+                     "says none");
     hdf5::handle type(H5Tcopy(H5T_C_S1), H5Tclose, where, "says none");
     H5Tset_size(type.get(), H5T_VARIABLE);
     H5Tset_cset(type.get(), H5T_CSET_UTF8);
@@ -132,8 +134,10 @@ void make_room(const std::filesystem::path& part, const result_file_options& opt
   mend_file(part);
   for (int number = 1;; ++number) {
     auto aside = with_ending(part, ("." + std::to_string(number)).c_str());
-    if (auto failed = rename_file(part, aside, false); failed == 0) return;
-    else if (failed != EEXIST) refuse(part, std::string("cannot be put aside: ") + std::strerror(failed));
+    if (auto failed = rename_file(part, aside, false); failed == 0)
+      return;
+    else if (failed != EEXIST)
+      refuse(part, std::string("cannot be put aside: ") + std::strerror(failed));
   }
 }
 
@@ -160,7 +164,8 @@ struct result_file::state {
   void declare();
   void declare_process();
   void declare_plot(value_tree& tree);
-  void make_rows(hid_t group, const std::string& in, const result_description& description, row_layout layout);
+  void make_rows(hid_t group, const std::string& in, const result_description& description,
+                 row_layout layout);
   hdf5::handle group(hid_t parent, const char* name) { return hdf5::make_group(parent, name, where); }
   hdf5::handle object(const std::string& name);
   event_rows* rows_of(const std::string& name);
@@ -226,7 +231,8 @@ void result_file::state::declare() {
     rows.reserve(options.results.size()); // `places` refers to their names
     for (auto& description : options.results)
       if (description.extent == result_extent::per_event) {
-        rows.emplace_back(result.get(), where + ": /entry/result", description, options.events, options.layout);
+        rows.emplace_back(result.get(), where + ": /entry/result", description, options.events,
+                          options.layout);
         places.emplace(rows.back().name(), rows.size() - 1);
       }
     declare_plot(tree);

@@ -30,9 +30,10 @@ TEST(map_runs, constraints_that_go_up_are_one_run) {
 TEST(map_runs, what_is_not_alike_begins_a_run) {
   EXPECT_EQ(runs_of(R"({"a":[)" + targets("0") + "," + targets("0") + ",null," + targets("0") + ",[],[]," +
                     targets("null") + "]}"),
-            R"({"events":7,"streams":{"a":[{"first":0,"count":2,"targets":)" + targets("0") + R"(,"step":0},)" +
-                R"({"first":3,"count":1,"targets":)" + targets("0") + R"(},{"first":4,"count":2,"targets":[]},)" +
-                R"({"first":6,"count":1,"targets":)" + targets("null") + "}]}}");
+            R"({"events":7,"streams":{"a":[{"first":0,"count":2,"targets":)" + targets("0") +
+                R"(,"step":0},)" + R"({"first":3,"count":1,"targets":)" + targets("0") +
+                R"(},{"first":4,"count":2,"targets":[]},)" + R"({"first":6,"count":1,"targets":)" +
+                targets("null") + "}]}}");
 }
 
 TEST(map_runs, several_workers_go_up_together_or_not_at_all) {
@@ -56,7 +57,8 @@ TEST(map_runs, more_than_it_may_list_are_counted) {
 TEST(map_runs, parts_are_laid_end_to_end) {
   auto runs = runs_of(R"({"a":[)" + targets("0") + "," + targets("1") + "]}", true);
   EXPECT_NE(runs.find(R"({"events":4)"), runs.npos) << runs;
-  EXPECT_NE(runs.find(R"({"first":1,"count":2,"targets":)" + targets("0") + R"(,"step":1})"), runs.npos) << runs;
+  EXPECT_NE(runs.find(R"({"first":1,"count":2,"targets":)" + targets("0") + R"(,"step":1})"), runs.npos)
+      << runs;
 }
 
 } // namespace

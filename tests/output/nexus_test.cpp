@@ -8,7 +8,9 @@ namespace {
 using testing::IsEmpty;
 using testing::SizeIs;
 
-value ledger_with(value_map streams) { return value_map{{"state", "finished"}, {"streams", std::move(streams)}}; }
+value ledger_with(value_map streams) {
+  return value_map{{"state", "finished"}, {"streams", std::move(streams)}};
+}
 
 value_map stream_with(value filename) { return value_map{{"packets", 1}, {"filename", std::move(filename)}}; }
 
@@ -33,7 +35,8 @@ TEST(nexus, an_empty_name_says_not_to_save_unless_another_stream_has_one) {
 }
 
 TEST(nexus, raw_files_are_told_with_the_path_inside_them) {
-  auto ledger = ledger_with({{"a", stream_with("/raw/x.h5")}, {"b", stream_with("y.h5")}, {"c", stream_with("")}});
+  auto ledger =
+      ledger_with({{"a", stream_with("/raw/x.h5")}, {"b", stream_with("y.h5")}, {"c", stream_with("")}});
   auto sources = nexus::raw_sources(ledger, {{"a", "/{filename}/{stream}/{stream}"}, {"c", "/c"}});
   ASSERT_THAT(sources, SizeIs(2));
   EXPECT_EQ(sources[0].file, "/raw/x.h5");
@@ -42,11 +45,12 @@ TEST(nexus, raw_files_are_told_with_the_path_inside_them) {
 }
 
 TEST(nexus, parameters_have_the_type_that_the_analysis_gives_them) {
-  auto values = nexus::typed_parameters({{"n", parameter_type::integer, "0", ""},
-                                         {"x", parameter_type::real, "0", ""},
-                                         {"on", parameter_type::boolean, "False", ""},
-                                         {"data", parameter_type::binary, "", ""}},
-                                        {{"n", "-3"}, {"x", "0.5"}, {"on", "True"}, {"data", "ab"}, {"other", "7"}});
+  auto values =
+      nexus::typed_parameters({{"n", parameter_type::integer, "0", ""},
+                               {"x", parameter_type::real, "0", ""},
+                               {"on", parameter_type::boolean, "False", ""},
+                               {"data", parameter_type::binary, "", ""}},
+                              {{"n", "-3"}, {"x", "0.5"}, {"on", "True"}, {"data", "ab"}, {"other", "7"}});
   EXPECT_EQ(*values.find("n"), value(-3));
   EXPECT_EQ(*values.find("x"), value(0.5));
   EXPECT_EQ(*values.find("on"), value(true));
@@ -57,7 +61,8 @@ TEST(nexus, parameters_have_the_type_that_the_analysis_gives_them) {
 TEST(nexus, a_huge_ledger_is_told_without_its_troubles) {
   value_list troubles(400'000, value(value_map{{"cause", "something that takes some room to say"}}));
   auto told = [](value ledger) { return *nexus::ledger(ledger).find("data")->as_text(); };
-  EXPECT_THAT(told(value_map{{"state", "a"}, {"troubles", value_list{1}}}), testing::HasSubstr("\"troubles\":[1]"));
+  EXPECT_THAT(told(value_map{{"state", "a"}, {"troubles", value_list{1}}}),
+              testing::HasSubstr("\"troubles\":[1]"));
   auto text = told(value_map{{"state", "a"}, {"troubles", std::move(troubles)}});
   EXPECT_EQ(text, R"({"state":"a","troubles_not_in_this_file":true})");
 }

@@ -448,7 +448,8 @@ TEST_F(result_file_test, a_file_that_appeared_meanwhile_stays) {
     EXPECT_EQ(std::filesystem::file_size(path_), 8u);
     EXPECT_EQ(file.path(), directory_ / name);
     EXPECT_TRUE(reader(directory_ / name).has("/entry/end_time"));
-    EXPECT_THAT(file.complaints(), ElementsAre(AllOf(HasSubstr("scan.h5: was there already"), HasSubstr(name))));
+    EXPECT_THAT(file.complaints(),
+                ElementsAre(AllOf(HasSubstr("scan.h5: was there already"), HasSubstr(name))));
   }
 }
 
@@ -535,7 +536,8 @@ class followed_result_file_test : public result_file_test, public testing::WithP
 INSTANTIATE_TEST_SUITE_P(plain_and_packed, followed_result_file_test, testing::Values(0, 6));
 
 TEST_P(followed_result_file_test, grows_with_what_is_flushed_and_survives_its_writer) {
-  auto given = options(5000, {{"x"}, {"image", dtype::uint16, {600, 1000}}, {"profile", dtype::float32, {100}}});
+  auto given =
+      options(5000, {{"x"}, {"image", dtype::uint16, {600, 1000}}, {"profile", dtype::float32, {100}}});
   given.follow = true;
   given.layout.deflate = GetParam();
   result_file file(given);
@@ -601,7 +603,8 @@ TEST_F(result_file_test, packed_files_are_smaller_and_have_the_same_content) {
 }
 
 TEST_F(result_file_test, chunks_are_as_large_as_asked_for) {
-  auto given = options(3, {{"scalar"}, {"small", dtype::uint8, {3, 5}}, {"image", dtype::uint16, {500, 1000}}});
+  auto given =
+      options(3, {{"scalar"}, {"small", dtype::uint8, {3, 5}}, {"image", dtype::uint16, {500, 1000}}});
   given.layout.chunk = 64 << 10;
   result_file(given).finish({});
   reader in(path_);
@@ -641,8 +644,9 @@ TEST_F(result_file_test, every_event_says_which_parameters_made_its_result) {
 
 TEST_F(result_file_test, leads_to_a_plot) {
   {
-    result_file file(options(3, {{"none", dtype::float64, {0}},
-                                 {"profile", dtype::float32, {2}, result_extent::per_event, "", {"radius"}}}));
+    result_file file(
+        options(3, {{"none", dtype::float64, {0}},
+                    {"profile", dtype::float32, {2}, result_extent::per_event, "", {"radius"}}}));
     file.finish(value_map{{"radius", value_list{0.5, 1.5}}});
   }
   {

@@ -11,9 +11,7 @@
 namespace dtranspose {
 namespace {
 
-stream_data message(std::string_view type, std::string_view text) {
-  return memory_frames::of(type, {text});
-}
+stream_data message(std::string_view type, std::string_view text) { return memory_frames::of(type, {text}); }
 
 TEST(announced_file, is_what_a_start_says) {
   auto stins = [](std::string_view text) { return announced_file(message(stins_type_tag, text)); };
@@ -32,7 +30,8 @@ TEST(announced_file, of_contrast_is_that_of_the_scan) {
   auto announced = [](contrast_status status, const char* path) {
     contrast_scan scan{.status = status, .scannr = 12, .path = path};
     auto bytes = write_contrast_scan(scan);
-    return announced_file(message(contrast_type_tag, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+    return announced_file(
+        message(contrast_type_tag, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
   };
   EXPECT_EQ(announced(contrast_status::started, "/raw"), "/raw/000012.h5");
   EXPECT_EQ(announced(contrast_status::started, "/raw/"), "/raw/000012.h5");

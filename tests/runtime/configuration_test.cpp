@@ -449,9 +449,9 @@ TEST(configuration, one_finding_each) {
       {"[output]\nfile = '{raw}/a.h5'",
        "x.toml:2: [output] file: {raw} may be in the name of the file only, not in its folder"},
       {"[output]\nchunk = '2MiB'", "x.toml:2: [output] chunk: may be 1MiB at most"},
-      {"[output]\ncompression = 'zstd'",
-       "x.toml:2: [output] compression: \"zstd\" is refused: readers without a plug-in could not open the file; "
-       "there are \"none\" and \"gzip\""},
+      {"[output]\ncompression = 'zstd'", "x.toml:2: [output] compression: \"zstd\" is refused: readers "
+                                         "without a plug-in could not open the file; "
+                                         "there are \"none\" and \"gzip\""},
       {"[output]\nlevel = 3", "x.toml:2: [output] level: is for compression = \"gzip\""},
       {"[output]\nfile = '{scna}.h5'", "x.toml:2: [output] file: \"{scna}\" is no place that is filled"},
       {"[output]\nfile = 'a{'", "x.toml:2: [output] file: \"{\" is no place that is filled"},
