@@ -104,7 +104,7 @@ TEST(stins_series, says_more_when_asked) {
   auto plain = messages_of({.frames = 1});
   EXPECT_EQ(plain[0].frames().size(), 1u);
   EXPECT_EQ(stins_keys(plain[1]).size(), 7u);
-  EXPECT_EQ(parse_stins_header(plain[0])->filename, "");
+  EXPECT_EQ(parse_stins_header(plain[0])->filename, "generated.h5");
 }
 
 TEST(stins_series, what_was_made_outlives_it) {

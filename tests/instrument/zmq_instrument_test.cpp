@@ -93,7 +93,7 @@ TEST(frame_generator, makes_a_series) {
     std::memcpy(&number, image->pixels.data(), 8);
     EXPECT_EQ(number, i);
   }
-  EXPECT_EQ(nlohmann::json::parse(held[0].frames()[0].text())["filename"], "");
+  EXPECT_EQ(nlohmann::json::parse(held[0].frames()[0].text())["filename"], "generated.h5");
   for (auto& message : held)
     EXPECT_GT(nlohmann::json::parse(message.frames()[0].text())["sent_ns"], 1'500'000'000'000'000'000);
 }
