@@ -45,7 +45,8 @@ TEST(registry, built_in_analyses_are_found_by_their_names) {
     }
   }
   EXPECT_THAT(names, testing::IsSupersetOf({"none", "roi", "sum", "azint", "cog", "pileup", "hits", "xrf",
-                                            "normalise", "sort", "histogram", "timeint", "correlate"}));
+                                            "normalise", "sort", "histogram", "timeint", "correlate", "crop",
+                                            "tomo"}));
 }
 
 TEST(registry, an_unknown_name_is_answered_with_those_there_are) {
