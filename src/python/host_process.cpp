@@ -223,6 +223,14 @@ struct host_process::state {
   std::optional<host_end> end;
   bool abandoned = false;
 
+  void abort() {
+    std::lock_guard guard(mutex);
+    if (end) return;
+    const rlimit none{0, 0};
+    prlimit(pid, RLIMIT_CORE, &none, nullptr);
+    ::kill(pid, SIGABRT);
+  }
+
   /// Its whole group, and only as long as the number is its own.
   void kill() {
     std::lock_guard guard(mutex);
@@ -367,6 +375,8 @@ host_process::host_process(const host_command& command) : state_(supervisor::ins
 host_process::~host_process() { kill(); }
 
 file_descriptor host_process::take_socket() { return std::move(state_->socket); }
+
+void host_process::abort() { state_->abort(); }
 
 pid_t host_process::pid() const { return state_->pid; }
 

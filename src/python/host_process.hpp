@@ -45,6 +45,8 @@ class host_process {
   file_descriptor take_socket();
   pid_t pid() const;
   void kill();
+  /// Ends it so that it tells before where it is, if it can; without a core file. `kill` follows.
+  void abort();
   /// Nothing where it has not ended by then.
   std::optional<host_end> wait(std::chrono::milliseconds patience);
   /// The last 16 KiB of what it wrote to standard error.

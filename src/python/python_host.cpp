@@ -68,6 +68,17 @@ spdlog::level::level_enum level_of(const std::string& name) {
   return spdlog::level::info;
 }
 
+/// The traceback, or one line.
+std::string failure_in(const host_message& message) {
+  try {
+    auto said = value_in(message.body);
+    auto trace = text_in(said, "traceback");
+    return trace.empty() ? text_in(said, "error") : trace;
+  } catch (const bad_message&) {
+    return "it failed, and why cannot be read";
+  }
+}
+
 double seconds_of(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 
 } // namespace
@@ -202,12 +213,10 @@ host_message python_host::answer_to(std::uint32_t id, std::chrono::nanoseconds p
     if (message.id == id && message.type != host_message_type{}) {
       --unanswered_;
       if (message.type != host_message_type::failed) return message;
-      auto said = value_in(message.body);
-      auto trace = text_in(said, "traceback");
-      throw host_failed(trace.empty() ? text_in(said, "error") : trace);
+      throw host_failed(failure_in(message));
     }
     if (message.type == host_message_type::failed)
-      spdlog::error("{}: {}", label_, text_in(value_in(message.body), "error"));
+      spdlog::error("{}: {}", label_, failure_in(message));
     else if (message.type != host_message_type{})
       fail("its process has answered something that it was not asked");
     auto now = at();
@@ -215,7 +224,7 @@ host_message python_host::answer_to(std::uint32_t id, std::chrono::nanoseconds p
       seen = now;
       since = steady::now();
     } else if (steady::now() >= limit) {
-      fail(fmt::format("the code ran for more than {} s (event_timeout)", seconds_of(patience)));
+      fail_late(patience);
     }
   }
 }
@@ -277,15 +286,24 @@ void python_host::fail(const std::string& why) {
 void python_host::fail_gone() {
   auto end = process_.wait(std::chrono::duration_cast<std::chrono::milliseconds>(burial));
   process_.kill();
+  fail(with_last_words(end ? fmt::format("its process {}", end->text())
+                           : std::string("its process closed its connection")));
+}
+
+/// It is asked where it is before it is ended.
+void python_host::fail_late(std::chrono::nanoseconds patience) {
+  process_.abort();
+  process_.wait(std::chrono::duration_cast<std::chrono::milliseconds>(burial));
+  process_.kill();
+  auto key = patience == settings_.event_timeout ? " (event_timeout)" : "";
+  fail(with_last_words(fmt::format("the code ran for more than {} s{}", seconds_of(patience), key)));
+}
+
+std::string python_host::with_last_words(std::string cause) const {
   auto words = process_.last_words();
-  auto cause =
-      end ? fmt::format("its process {}", end->text()) : std::string("its process closed its connection");
-  if (!words.empty()) {
-    if (words.size() > longest_tail) words.erase(0, words.size() - longest_tail);
-    while (!words.empty() && words.back() == '\n') words.pop_back();
-    cause.append("\n").append(words);
-  }
-  fail(cause);
+  if (words.size() > longest_tail) words.erase(0, words.size() - longest_tail);
+  while (!words.empty() && words.back() == '\n') words.pop_back();
+  return words.empty() ? cause : cause.append("\n").append(words);
 }
 
 void python_host::give_up(const std::string& cause) {

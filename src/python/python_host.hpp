@@ -94,6 +94,8 @@ class python_host {
   void take_released(std::span<const std::byte> body);
   [[noreturn]] void fail(const std::string& why);
   [[noreturn]] void fail_gone();
+  [[noreturn]] void fail_late(std::chrono::nanoseconds patience);
+  std::string with_last_words(std::string cause) const;
   void look_at_memory();
 
   python_settings settings_;

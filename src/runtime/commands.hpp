@@ -32,6 +32,7 @@ struct role_command {
   std::optional<std::uint32_t> workers;
   std::string tags; ///< joined by commas; empty: as configured
   analysis_choice choice;
+  bool watch = false; ///< is code in Python read anew when its files change?
   bool json = false;
 };
 int run_roles(const role_command& command);

@@ -39,6 +39,9 @@ void add_roles(CLI::App& app, role_command& c) {
   app.add_option("--http", c.http, "HOST:PORT of the REST interface");
   app.add_option("--results", c.results, "HOST:PORT of the results");
   add_analysis_options(app, c.choice);
+  app.add_flag(
+      "--watch", c.watch,
+      "with the controller: when files of an analysis in Python change it is read anew, for the next scan");
   app.add_flag("--json", c.json, "print a summary as one JSON object on the last line");
 }
 

@@ -1,4 +1,5 @@
 #include <caf/actor_system.hpp>
+#include <caf/send.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "http/control_server.hpp"
 #include "http/https_identity.hpp"
 #include "output/snapshots.hpp"
+#include "runtime/code_watch.hpp"
 #include "runtime/commands.hpp"
 #include "runtime/inquiry.hpp"
 #include "runtime/log_memory.hpp"
@@ -65,13 +67,26 @@ configuration settings_of(const role_command& c, const role_set& roles) {
   return settings;
 }
 
-/// Shows the progress of scans until a signal comes, or the controller refuses us.
-void attend(node& process) {
+/// Null unless code is to be watched.
+std::unique_ptr<code_watch> watch_of(const role_command& c, const configuration& settings) {
+  if (!c.watch) return nullptr;
+  auto& python = settings.analysis.python;
+  if (settings.analysis.use.front() != "python")
+    throw std::runtime_error("--watch is for analyses in Python: [analysis] use = [\"python\"]");
+  std::vector<std::filesystem::path> folders(python.path.begin(), python.path.end());
+  folders.emplace_back(python.directory);
+  return std::make_unique<code_watch>(std::move(folders));
+}
+
+/// Shows the progress of scans until a signal comes, or the controller refuses us. `code` may be null.
+void attend(node& process, code_watch* code) {
   progress_bar bar;
   while (!wait_for_signal(std::chrono::milliseconds(200))) {
     if (auto text = process.refusal(); !text.empty())
       throw std::runtime_error("the controller refuses this process: " + text);
     if (!process.controller()) continue;
+    // How it went the controller writes to the log.
+    if (code && code->changed()) caf::anon_send(process.controller(), config_atom::value, true);
     try {
       bar.show(ask_progress(process.system(), process.controller()));
     } catch (const std::exception& e) {
@@ -164,6 +179,7 @@ int run_roles(const role_command& command) {
         "this process is to ingest and knows no stream: --config FILE with [[stream]] entries");
   refuse_strangers(settings, roles);
   auto protection = protection_of(settings.http);
+  auto code = watch_of(command, settings);
   hold_signals();
   auto scheme = protection.tls ? "https" : "http";
   std::shared_ptr<snapshot_store> snapshots;
@@ -191,7 +207,7 @@ int run_roles(const role_command& command) {
   }
   int status = 0;
   try {
-    attend(process);
+    attend(process, code.get());
     spdlog::info("ending");
   } catch (const std::exception& e) {
     fmt::print(stderr, "dtranspose: {}\n", e.what());

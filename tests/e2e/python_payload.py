@@ -218,3 +218,20 @@ class Ticks(dtranspose.Reducer):
             self.publish["wrong"] += parameters["factor"] != result.content["sum"]
         self.workers.add(result.worker)
         self.publish["workers"] = len(self.workers)
+
+
+def raising(base, method):
+    """A class that raises in one of its methods."""
+
+    def fail(self, *_):
+        raise ValueError(f"{method} is no good")
+
+    return type(f"{base.__name__}{method.strip('_').title()}", (base,), {method: fail, "__module__": __name__})
+
+
+WorkerInit = raising(Worker, "__init__")
+ReducerInit = raising(Reducer, "__init__")
+DeferringFlush = raising(Deferring, "flush")
+WorkerFinish = raising(Worker, "finish")
+ReducerFinish = raising(Reducer, "finish")
+ReducerTimer = raising(Reducer, "timer")

@@ -279,6 +279,18 @@ def test_code_is_read_anew_for_the_next_scan(cluster, instrument):
     scan_gives(2)
 
 
+def test_changed_code_is_noticed(cluster):
+    code = cluster.folder / "changing.py"
+    code.write_text(RELOADED.replace("PARAMETER", "first").replace("ANSWER", "1"))
+    configure(cluster, parameters={"worker": "changing:Worker", "reducer": ""})
+    program = cluster.start_all("--watch")
+    code.write_text(RELOADED.replace("PARAMETER", "second").replace("ANSWER", "2"))
+    cluster.wait_for(lambda: "second" in [p["name"] for p in cluster.get("parameters")], "the new code")
+    code.write_text("class Worker")
+    cluster.wait_for(lambda: "SyntaxError" in program.log, "the fault to be told")
+    assert "second" in [p["name"] for p in cluster.get("parameters")]
+
+
 def test_only_python_is_read_anew(cluster):
     cluster.configure()
     cluster.start_all()
@@ -296,6 +308,36 @@ def test_an_exception_costs_its_event(tmp_path, how, told):
     (trouble,) = troubles(tmp_path)
     assert (trouble["first"], trouble["fate"]) == (7, "failed")
     assert told in trouble["cause"] and "python_payload.py" in trouble["cause"]
+
+
+@pytest.mark.parametrize("worker, reducer", [("WorkerInit", "Reducer"), ("Worker", "ReducerInit")])
+def test_a_class_that_cannot_be_made_keeps_its_scan_from_beginning(tmp_path, worker, reducer):
+    process = replay(tmp_path, dump_of(tmp_path, EVENTS), f"python_payload:{worker}", "--workers", 1, status=1,
+                     reducer=f"python_payload:{reducer}")
+    assert "__init__ is no good" in process.log
+
+
+def test_an_exception_in_flush_costs_what_was_deferred(tmp_path):
+    process = replay(tmp_path, dump_of(tmp_path, EVENTS), "python_payload:DeferringFlush", "--workers", 1)
+    assert (process.summary["folded"], process.summary["failed"]) == (0, EVENTS - 2)
+    assert all("flush is no good" in t["cause"] for t in troubles(tmp_path))
+
+
+@pytest.mark.parametrize("worker, reducer, told", [
+    ("WorkerFinish", "Reducer", "finish is no good"),
+    ("Worker", "ReducerTimer", "timer is no good"),
+])
+def test_an_exception_in_other_methods_is_told(tmp_path, worker, reducer, told):
+    process = replay(tmp_path, dump_of(tmp_path, EVENTS), f"python_payload:{worker}", "--workers", 1,
+                     reducer=f"python_payload:{reducer}")
+    assert_all_folded_once(process.summary, tmp_path)
+    assert told in process.log + (tmp_path / "out.ledger.json").read_text()
+
+
+def test_an_exception_in_the_end_of_the_reducer_fails_its_scan(tmp_path):
+    process = replay(tmp_path, dump_of(tmp_path, EVENTS), "python_payload:Worker", "--workers", 1, status=1,
+                     reducer="python_payload:ReducerFinish")
+    assert "finish is no good" in process.summary["trouble"]
 
 
 @pytest.mark.parametrize("how", ["exit", "leave", "segv", "kill"])
@@ -343,6 +385,8 @@ def test_an_event_that_takes_too_much(cluster, instrument, how, told):
     assert (progress["fates"]["folded"], progress["fates"]["failed"]) == (19, 1)
     (trouble,) = cluster.get("ledger")["troubles"]
     assert trouble["first"] == 7 and told in trouble["cause"]
+    if how == "loop":
+        assert "in loop" in trouble["cause"]  # where it was
 
 
 class Killer:
