@@ -440,9 +440,10 @@ class control_server::listener : public http_listener {
   static void send_stream(httplib::Response& response, const char* type, std::shared_ptr<stream_place> place,
                           std::shared_ptr<Stream> stream) {
     response.set_header("Cache-Control", "no-cache");
-    response.set_chunked_content_provider(type, [place, stream](std::size_t, httplib::DataSink& sink) {
-      return !client_is_gone() && stream->go_on(sink);
-    });
+    response.set_chunked_content_provider(
+        type, [place = std::move(place), stream = std::move(stream)](std::size_t, httplib::DataSink& sink) {
+          return !client_is_gone() && stream->go_on(sink);
+        });
   }
 
   /// Asks nobody for a token: it is the page that asks the viewer for one.
