@@ -12,6 +12,7 @@
 #include "analysis/event_trend.hpp"
 #include "analysis/image_plane.hpp"
 #include "analysis/numpy_file.hpp"
+#include "analysis/parameter_change.hpp"
 #include "analysis/plot.hpp"
 
 namespace dtranspose {
@@ -213,6 +214,15 @@ class cog_worker final : public worker_part {
 
 class cog_reducer final : public reducer_part {
  public:
+  explicit cog_reducer(const parameters& settings) : settings_(settings) {}
+
+  /// Results say themselves whether they are beyond their limit.
+  bool change_parameters(const parameters& settings) override {
+    if (!differ_only_in({"limit"}, settings_, settings)) return false;
+    settings_ = settings;
+    return true;
+  }
+
   std::vector<decision> take_decisions() override { return std::exchange(decisions_, {}); }
 
   void process_result(const folded_result& result, const parameters&) override {
@@ -283,6 +293,7 @@ class cog_reducer final : public reducer_part {
     return group;
   }
 
+  parameters settings_;
   event_trend trend_{numbers_of_rows.size()};
   std::uint64_t events_ = 0, saturated_ = 0, alarms_ = 0;
   std::uint64_t first_alarm_ = 0, latest_alarm_ = 0, latest_ = 0; ///< event numbers
@@ -332,8 +343,8 @@ class cog_analysis final : public analysis {
   std::unique_ptr<worker_part> make_worker(const parameters& settings) const override {
     return std::make_unique<cog_worker>(settings);
   }
-  std::unique_ptr<reducer_part> make_reducer(const parameters&) const override {
-    return std::make_unique<cog_reducer>();
+  std::unique_ptr<reducer_part> make_reducer(const parameters& settings) const override {
+    return std::make_unique<cog_reducer>(settings);
   }
 };
 

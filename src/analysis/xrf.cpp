@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/parameter_change.hpp"
 #include "analysis/plot.hpp"
 #include "analysis/raster_grid.hpp"
 #include "analysis/scalars.hpp"
@@ -460,13 +461,21 @@ double number_in(const value& content, std::string_view name) {
 class xrf_reducer final : public reducer_part {
  public:
   explicit xrf_reducer(const parameters& settings)
-      : setup_(read_setup(settings)), quantities_(setup_.quantities()) {
+      : settings_(settings), setup_(read_setup(settings)), quantities_(setup_.quantities()) {
     if (!setup_.grid) return;
     auto cells = setup_.grid->cells();
     sums_.assign(quantities_.size(), grid_sums(cells));
     variances_.assign(setup_.fitted.size(), grid_sums(cells));
     intensity_.emplace(cells);
     events_in_.assign(cells, 0);
+  }
+
+  /// Other maps as colours are shown of the same sums.
+  bool change_parameters(const parameters& settings) override {
+    if (!differ_only_in({"rgb"}, settings_, settings)) return false;
+    setup_.rgb = read_rgb(settings, setup_);
+    settings_ = settings;
+    return true;
   }
 
   void process_result(const folded_result& result, const parameters&) override {
@@ -615,7 +624,8 @@ class xrf_reducer final : public reducer_part {
     return group;
   }
 
-  const xrf_setup setup_;
+  parameters settings_;
+  xrf_setup setup_;
   const std::vector<std::string> quantities_;
   value form_;
   std::vector<grid_sums> sums_, variances_; ///< of each quantity, and of each that is fitted

@@ -172,6 +172,21 @@ TEST(cog, decides_when_the_spot_leaves_its_target_and_when_it_is_back) {
   EXPECT_THAT(told, testing::ElementsAre("beam_position lost at 1", "beam_position back at 3"));
 }
 
+TEST(cog, another_limit_is_no_reason_to_begin_anew) {
+  settings set{{"target_row", "30"}, {"target_column", "40"}, {"limit", "2.5"}};
+  auto scan = cog(set);
+  scan.see(test::image({60, 80}, spot<double>(60, 80, 30, 45, 3, 3, 100)), 1);
+  set["limit"] = "10";
+  EXPECT_TRUE(scan.goes_on(set));
+  EXPECT_EQ(number(scan.published(), "events"), 1);
+  EXPECT_EQ(number(scan.published(), "alarms"), 1);
+  set["threshold"] = "5";
+  EXPECT_FALSE(scan.goes_on(set)) << "what it has seen is of other pixels";
+  set.erase("limit");
+  set["threshold"] = "0";
+  EXPECT_TRUE(scan.goes_on(set));
+}
+
 TEST(cog, images_of_another_shape_fail_alone) {
   auto scan = cog();
   EXPECT_EQ(scan.failure(test::image({3, 3}, std::vector<float>(9, 1))), "");

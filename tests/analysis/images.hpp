@@ -109,6 +109,11 @@ class scan_of {
     return a;
   }
 
+  /// Does the reducer go on with these parameters?
+  bool goes_on(const settings& set) {
+    return reducer_->change_parameters(complete_parameters(*analysis_, set));
+  }
+
   value flush() { return worker_->flush(); }
   value last() { return worker_->finish(parameters_); }
   void finish() { reducer_->finish(parameters_); }

@@ -82,6 +82,10 @@ class xrf {
     ASSERT_EQ(a.what(), answer::kind::result);
     fold(a.content(), number);
   }
+  /// Does the reducer go on with these parameters?
+  bool goes_on(const settings_of& set) {
+    return reducer_->change_parameters(complete_parameters(*analysis_, set));
+  }
   value tree() const { return reducer_->published(); }
   std::vector<double> map(std::string_view name) const {
     auto maps = tree();
@@ -326,6 +330,18 @@ TEST(xrf, the_tree_opens_as_a_plot) {
   EXPECT_NEAR(colours[7], 128, 2); // half as much iron
   EXPECT_EQ(colours[4], 0);        // no event there
   EXPECT_EQ(*tree.find("rgb")->find("red")->as_text(), "Cu_K");
+}
+
+TEST(xrf, other_maps_as_colours_are_no_reason_to_begin_anew) {
+  xrf a(mapped({{"elements", "Fe, Ca, Cu"}, {"rgb", "Cu, Fe, counts"}}));
+  a.fold(a.process(point(0, 0, 1, 5000)));
+  EXPECT_TRUE(a.goes_on(mapped({{"elements", "Fe, Ca, Cu"}, {"rgb", "Ca, Fe, counts"}})));
+  EXPECT_EQ(*a.tree().find("rgb")->find("red")->as_text(), "Ca_K");
+  EXPECT_EQ(a.tree().find("events")->as_number(), 1.0);
+  EXPECT_FALSE(a.goes_on(mapped({{"elements", "Fe, Ca"}, {"rgb", "Ca, Fe, counts"}})));
+  EXPECT_THROW(a.goes_on(mapped({{"elements", "Fe, Ca, Cu"}, {"rgb", "Zn, Fe, counts"}})),
+               std::invalid_argument);
+  EXPECT_EQ(*a.tree().find("rgb")->find("red")->as_text(), "Ca_K");
 }
 
 TEST(xrf, a_scan_along_one_axis_is_a_curve) {
