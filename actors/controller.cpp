@@ -10,6 +10,7 @@
 
 #include "actors/conduct.hpp"
 #include "actors/controller_state.hpp"
+#include "analysis/named_streams.hpp"
 #include "model/error.hpp"
 #include "model/map_runs.hpp"
 #include "model/value_json.hpp"
@@ -128,6 +129,9 @@ caf::result<std::string> controller_state::start(const set_sequence& request) {
   setup.parameters = parameters_to_use();
   setup.version = book.version();
   setup.dump_prefix = book.find(std::string(dump_prefix_name)).value_or("");
+  if (code)
+    if (auto text = unknown_stream(*code, setup.parameters, options.streams); !text.empty())
+      return make_error(ec::bad_analysis, text);
   scan next(std::move(setup), *map);
   next.body = request.body;
   next.wrap = request.wrap;
@@ -595,7 +599,7 @@ bool controller_state::is_an_answer(const caf::error& e) {
 void controller_state::write_ledger() {
   finish_streams([this, number = scan_number](value_map streams) {
     if (!is_draining(number)) return;
-    if (!recording_prefix().empty())
+    if (!recording_prefix().empty() || options.records)
       for (auto& stream : current->setup.streams)
         if (!streams.find(stream))
           current->complaints.push_back(

@@ -8,6 +8,7 @@
 #include "actors/controller_state.hpp"
 #include "actors/frugal_scheduler.hpp"
 #include "analysis/analysis_names.hpp"
+#include "analysis/named_streams.hpp"
 #include "analysis/registry.hpp"
 #include "model/error.hpp"
 #include "python/python_settings.hpp"
@@ -140,6 +141,7 @@ caf::result<std::string> controller_state::set(const set_parameter& m) {
   try {
     next.set(m.name, m.written, m.lenient);
     if (auto why = refusal_of(m, next); !why.empty()) return make_error(ec::malformed, why);
+    if (auto text = refusal_of(next, m.name); !text.empty()) return make_error(ec::malformed, text);
     if (code && next.version() != book.version()) {
       auto changed = changed_row(code->describe_results(settings_of(next.of_analysis())));
       if (!changed.empty())
@@ -163,6 +165,15 @@ caf::result<std::string> controller_state::set(const set_parameter& m) {
     tell_parameters();
   }
   return book.hash();
+}
+
+/// Why that parameter cannot be used, where the analysis itself does not know; empty: it can.
+std::string controller_state::refusal_of(const parameter_book& next, const std::string& name) const {
+  if (name == dump_prefix_name) {
+    auto why = why_not_recorded(next.find(name).value_or(""));
+    return why.empty() ? why : fmt::format("parameter '{}': {}", name, why);
+  }
+  return code ? unknown_stream(*code, next.of_analysis(), options.streams, name) : std::string();
 }
 
 /// Name of a result of each event that has another form than when the scan began: its rows do not go into one

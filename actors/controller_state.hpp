@@ -290,6 +290,7 @@ struct controller_state {
   static value default_of(const parameter_description& p);
   caf::result<std::string> get(const get_parameter& m) const;
   caf::result<std::string> set(const set_parameter& m);
+  std::string refusal_of(const parameter_book& next, const std::string& name) const;
   std::string changed_row(const std::vector<result_description>& next) const;
   void tell_parameters();
   void tell_reducer(parameters_version version, const std::map<std::string, std::string>& written);

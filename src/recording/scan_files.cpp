@@ -1,13 +1,16 @@
 #include "recording/scan_files.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <stdexcept>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 #include <simdjson.h>
+#include <unistd.h>
 
 #include "output/text_file.hpp"
 
@@ -36,6 +39,20 @@ std::string text(const std::map<std::string, std::string>& parameters) {
 }
 
 } // namespace
+
+std::string why_not_recorded(const std::string& prefix) {
+  if (prefix.empty()) return {};
+  std::error_code none;
+  auto folder = std::filesystem::absolute(prefix + "x", none).parent_path();
+  // What is missing is made.
+  auto there = folder;
+  while (!std::filesystem::exists(there, none) && there != there.parent_path()) there = there.parent_path();
+  if (!std::filesystem::is_directory(there, none))
+    return "'" + prefix + "': nothing can be recorded there, as " + there.string() + " is no folder";
+  if (::access(there.c_str(), W_OK | X_OK) != 0)
+    return "'" + prefix + "': nothing can be recorded there: " + there.string() + ": " + std::strerror(errno);
+  return {};
+}
 
 void write_scan_files(const std::string& prefix, const std::string& scan, const std::string& map,
                       const std::map<std::string, std::string>& parameters) {

@@ -12,6 +12,9 @@
 
 namespace dtranspose {
 
+/// Exit status of a command whose scan finished without a single event that came through.
+inline constexpr int nothing_came_of_it = 3;
+
 /// Options that several commands have, over what the configuration says.
 struct analysis_choice {
   std::string analysis;            ///< empty: as configured
@@ -50,7 +53,7 @@ struct replay_command {
   bool step = false;                     ///< an event at a time, on request
   std::string record;                    ///< folder where the streams are recorded again; empty: they are not
   std::string controller;                ///< URL of a running system to send to; empty: all in this process
-  std::string config;                    ///< of that system
+  std::string config;                    ///< of that system; without `controller` its analysis
   std::string token_file, authority;     ///< as for `simulate_command`
   std::string results;                   ///< HOST:PORT where viewers are served; empty: nowhere
   std::string params_file;               ///< parameters of the analysis; those of `choice` win
@@ -89,6 +92,7 @@ struct repair_command {
   bool json = false;
 };
 int run_repair(const repair_command& command);
-int run_analyses(bool json);
+/// `name`: that one alone; empty: all.
+int run_analyses(const std::string& name, bool json);
 
 } // namespace dtranspose

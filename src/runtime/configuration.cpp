@@ -16,6 +16,7 @@
 #include <toml++/toml.h>
 
 #include "analysis/analysis_names.hpp"
+#include "analysis/registry.hpp"
 #include "beamline/scene.hpp"
 #include "protocol/protocol.hpp"
 
@@ -198,6 +199,13 @@ class section {
     if (!has(key)) complain(key, "is missing");
   }
 
+  /// Where that key is; without it, where the table begins.
+  std::size_t line_of(string_view key) const {
+    for (auto&& [name, node] : content_)
+      if (name.str() == key) return line_or(name.source(), line_or(node.source(), line_));
+    return line_;
+  }
+
   const toml::node* take(string_view key) {
     taken_.emplace(key);
     return content_.get(key);
@@ -325,12 +333,6 @@ class section {
  private:
   static std::size_t line_or(const toml::source_region& region, std::size_t otherwise) {
     return region.begin.line > 0 ? region.begin.line : otherwise;
-  }
-
-  std::size_t line_of(string_view key) const {
-    for (auto&& [name, node] : content_)
-      if (name.str() == key) return line_or(name.source(), line_or(node.source(), line_));
-    return line_;
   }
 
   template <class T, class Reader>
@@ -597,6 +599,7 @@ class configuration_reader {
     read_python_part(in, "reducer", analysis.python.reducer);
     if (!analysis.python.worker.empty() || !analysis.python.reducer.empty()) analysis.use = {"python"};
     in.texts("use", analysis.use, analysis_entry);
+    result_.lines["analysis.use"] = in.line_of("use");
     if (analysis.use.empty())
       in.complain("use", "must name one analysis; \"none\" is the one that does nothing");
 
@@ -675,17 +678,42 @@ class configuration_reader {
     if (auto meant = nearest(name, used); !used.contains(name) && !meant.empty() && !in.has(meant))
       in.complain(name, "is no analysis in use; did you mean " + meant + "?");
     auto& values = result_.analysis.parameters[name];
+    auto place = "analysis." + name;
+    result_.lines[place] = in.line_of(name);
+    auto files = parameters_with_files(name);
     in.table(name, [&](section& table) {
       if (name == "python") read_python(table);
       for (auto&& [key, node] : table.content()) {
         if (table.taken(key.str())) continue;
         table.take(key.str());
+        result_.lines[place + "." + std::string(key.str())] = table.line_of(key.str());
         if (auto written = written_form(node))
-          values.emplace(key.str(), *written);
+          values.emplace(key.str(), files.contains(key.str()) ? resolved_file(*written) : *written);
         else
           table.complain(key.str(), shown(node) + " is not a text, a number, true or false");
       }
     });
+  }
+
+  /// Parameters of a built-in analysis that hold the content of a file, or its path.
+  static std::set<std::string, std::less<>> parameters_with_files(string_view name) {
+    std::set<std::string, std::less<>> found;
+    for (auto& one : built_in_analyses()) {
+      if (one->name() != name) continue;
+      for (auto& p : one->describe_parameters())
+        if (p.type == parameter_type::binary) found.insert(p.name);
+    }
+    return found;
+  }
+
+  std::string resolved_file(const std::string& written) const {
+    constexpr std::size_t longest_path = 4096;
+    bool may_be_path =
+        written.size() < longest_path && written.find_first_of(string_view("\n\0", 2)) == std::string::npos;
+    if (!may_be_path) return written;
+    auto found = resolved(written);
+    // Workers read it, which may have been started elsewhere.
+    return found == std::filesystem::path(written) ? written : std::filesystem::absolute(found).string();
   }
 
   void read_reducer(section& in) {
@@ -737,13 +765,11 @@ class configuration_reader {
 
   void read_recording(section& in) {
     in.text("directory", result_.recording.directory);
+    result_.lines["recording.directory"] = in.line_of("directory");
     in.choice("as", recording_forms, result_.recording.as);
     in.choice("behind", behind_kinds, result_.recording.behind);
     in.size("budget", result_.recording.budget);
     in.choice("packed", packings, result_.recording.packed);
-    if (result_.recording.as == recording_form::wire)
-      for (auto key : {"behind", "budget", "packed"})
-        if (in.has(key)) in.complain(key, "is for as = \"dump\"");
   }
 
   /// Keys other than `scene` and `rate` are options of the scene.

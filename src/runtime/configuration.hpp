@@ -214,9 +214,9 @@ struct recording_settings {
   recording_form as = recording_form::dump;
   /// What happens when the disk is too slow. Default: hold.
   recorder_behind behind = recorder_behind::hold;
-  /// Bytes of each stream that may wait for the disk, as = "dump". Default: 256MiB.
+  /// Bytes of each stream that may wait for the disk. Default: 256MiB.
   std::uint64_t budget = 256 << 20;
-  /// How dumps are packed. Default: none.
+  /// How recordings are packed. Default: none.
   packing packed = packing::none;
 };
 
@@ -261,6 +261,9 @@ struct configuration {
   recording_settings recording;
   std::shared_ptr<const dtranspose::scene> scene; ///< of `[beamline]`; null without
   std::vector<simulate_settings> simulate;        ///< at most one per stream
+  /// Not in the file: where in it `analysis.use`, `analysis.NAME`, `analysis.NAME.PARAMETER` and
+  /// `recording.directory` are, as lines from 1.
+  std::map<std::string, std::size_t, std::less<>> lines;
 };
 
 /// All that is wrong with a file, one finding per line: `file:line: [section] key: what`.
@@ -269,8 +272,9 @@ class configuration_error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Reads a file. Paths of recordings and plug-ins are taken relative to its folder when they exist
-/// there, else they stay as they are. Throws configuration_error.
+/// Reads a file. Paths of recordings, of plug-ins and in parameters of built-in analyses that take files are
+/// taken relative to its folder when they exist there, else they stay as they are. Throws
+/// configuration_error.
 configuration read_configuration(const std::filesystem::path& file);
 
 /// The same of text; `name` is what messages call the file, and where its folder is taken from.

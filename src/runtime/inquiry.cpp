@@ -1,6 +1,7 @@
 #include "runtime/inquiry.hpp"
 
 #include <caf/scoped_actor.hpp>
+#include <fmt/format.h>
 
 #include <stdexcept>
 
@@ -21,6 +22,41 @@ progress ask_progress(caf::actor_system& system, const caf::actor& controller) {
                  throw std::runtime_error("the controller does not answer: " + text_of(e));
                });
   return result;
+}
+
+namespace {
+
+/// More are for the ledger.
+constexpr std::size_t most_told = 3;
+
+std::string text_of_trouble(const value& trouble) {
+  auto number = [&](const char* key) {
+    auto found = trouble.find(key);
+    return found ? found->as_number().value_or(0) : 0.0;
+  };
+  auto text = [&](const char* key) {
+    auto found = trouble.find(key);
+    return found && found->as_text() ? *found->as_text() : std::string();
+  };
+  return fmt::format("events {:.0f} to {:.0f} {}: {}", number("first"), number("last"), text("fate"),
+                     text("cause"));
+}
+
+} // namespace
+
+std::vector<std::string> ask_troubles(caf::actor_system& system, const caf::actor& controller) {
+  caf::scoped_actor self{system};
+  std::vector<std::string> texts;
+  self->request(controller, std::chrono::seconds(10), ledger_atom::value)
+      .receive(
+          [&](const value& ledger) {
+            auto troubles = ledger.find("troubles");
+            if (!troubles || !troubles->as_list()) return;
+            for (auto& trouble : *troubles->as_list())
+              if (texts.size() < most_told) texts.push_back(text_of_trouble(trouble));
+          },
+          [](const caf::error&) {});
+  return texts;
 }
 
 std::string start_scan(caf::actor_system& system, const caf::actor& controller, std::string body, bool wrap) {

@@ -76,7 +76,8 @@ CLI::App* add_replay(CLI::App& app, replay_command& c) {
   sub->add_option("--record", c.record, "folder where the ingesters record the streams again");
   sub->add_option("--controller", c.controller,
                   "URL of a running system: the streams are sent to it as their instruments would");
-  sub->add_option("--config", c.config, "with --controller: configuration of that system")
+  sub->add_option("--config", c.config,
+                  "configuration whose analysis is run; with --controller: that of the system")
       ->check(CLI::ExistingFile);
   sub->add_option("--token-file", c.token_file, "with --controller: file with the token that it asks for")
       ->check(CLI::ExistingFile);
@@ -177,6 +178,7 @@ int run(int argc, char** argv) {
   repair_command repair;
   std::string checked;
   plan_request plan;
+  std::string listed;
   bool check_json = false, analyses_json = false;
   add_roles(app, roles);
   auto replaying = add_replay(app, replay);
@@ -187,6 +189,7 @@ int run(int argc, char** argv) {
   checking->add_option("config", checked, "configuration file")->required()->check(CLI::ExistingFile);
   checking->add_flag("--json", check_json, "print the summary as one JSON object");
   auto listing = app.add_subcommand("analyses", "what analyses there are, with their parameters and results");
+  listing->add_option("name", listed, "this one alone: a name, or the path of a plug-in");
   listing->add_flag("--json", analyses_json, "print them as one JSON object");
   auto planning = add_plan(app, plan);
   CLI11_PARSE(app, argc, argv);
@@ -196,7 +199,7 @@ int run(int argc, char** argv) {
   if (*inspecting) return run_inspect(inspect);
   if (*repairing) return run_repair(repair);
   if (*checking) return run_check(checked, check_json);
-  if (*listing) return run_analyses(analyses_json);
+  if (*listing) return run_analyses(listed, analyses_json);
   if (roles.roles.empty()) {
     std::fputs(app.help().c_str(), stdout);
     return 2;

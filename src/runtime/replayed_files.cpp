@@ -1,11 +1,13 @@
 #include "runtime/replayed_files.hpp"
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
 #include <utility>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "recording/capture.hpp"
 #include "recording/capture_index.hpp"
@@ -24,11 +26,37 @@ std::string text_of_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+namespace {
+
+/// What is written beside recordings, and matches `PREFIX*` as they do: what it is and what it is good for;
+/// empty: it is something else.
+std::string use_of_scan_file(const std::string& name) {
+  auto path = std::filesystem::path(name);
+  if (path.extension() != ".json" && path.extension() != ".cbor") return {};
+  auto file = path.filename().string();
+  auto has = [&](const char* part) { return file.find(part) != std::string::npos; };
+  if (has("mapping-") && path.extension() == ".json")
+    return fmt::format("is the trigger map of a recorded scan: --map {} --no-wrap replays with it", name);
+  if (has("parameters-"))
+    return fmt::format("has the parameters of a recorded scan: --params {} takes them", name);
+  return {};
+}
+
+bool is_left_out(const replay_command& command, const std::string& name) {
+  auto use = use_of_scan_file(name);
+  if (use.empty()) return false;
+  if (name != command.map && name != command.params_file) spdlog::info("{} {}; it is left out", name, use);
+  return true;
+}
+
+} // namespace
+
 recordings open_recordings(const replay_command& command) {
   recordings all;
   std::size_t without_name = 0;
   auto choice = command.streams.begin();
   for (auto& name : command.files) {
+    if (is_left_out(command, name)) continue;
     auto file = mapped_file::open(name);
     if (is_wire_recording(file->bytes())) {
       auto choice_of_file = choice_in(wire_reader(file).description());

@@ -33,24 +33,6 @@ int run_inspect(const inspect_command& command) {
   return 0;
 }
 
-int run_check(const std::string& file, bool json) {
-  auto settings = read_configuration(file);
-  auto code = load_analysis(analysis_entry_of(settings));
-  auto parameters = complete_parameters(*code, parameters_in_use(settings.analysis));
-  code->describe_results(parameters);
-  // Some can be described without the parameters that they cannot do without.
-  code->make_worker(parameters);
-  code->make_reducer(parameters);
-  close_python_hosts();
-  if (json)
-    fmt::print("{}\n",
-               ordered_json{{"file", file}, {"streams", settings.streams.size()}, {"analysis", code->name()}}
-                   .dump());
-  else
-    fmt::print("{} is sound: {} streams, analysis {}\n", file, settings.streams.size(), code->name());
-  return 0;
-}
-
 namespace {
 
 ordered_json description_of(const analysis& a) {
@@ -77,9 +59,12 @@ ordered_json description_of(const analysis& a) {
 
 } // namespace
 
-int run_analyses(bool json) {
+int run_analyses(const std::string& name, bool json) {
   auto list = ordered_json::array();
-  for (auto& a : built_in_analyses()) list.push_back(description_of(*a));
+  if (name.empty())
+    for (auto& a : built_in_analyses()) list.push_back(description_of(*a));
+  else
+    list.push_back(description_of(*load_analysis(name)));
   if (json) {
     fmt::print("{}\n", ordered_json{{"analyses", list}}.dump());
     return 0;

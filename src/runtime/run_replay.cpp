@@ -20,6 +20,7 @@
 #include "runtime/progress_bar.hpp"
 #include "runtime/replayed_files.hpp"
 #include "runtime/results_service.hpp"
+#include "runtime/senders.hpp"
 #include "runtime/signals.hpp"
 #include "runtime/step_keys.hpp"
 #include "source/capture_source.hpp"
@@ -125,7 +126,12 @@ configuration settings_of(const replay_command& c, const recordings& all, const 
   if (all.dumps.empty() && !c.step) settings.scan.stall_timeout = longest_silence + pauses;
   settings.worker.count = c.workers > 0 ? c.workers : std::max(1u, std::thread::hardware_concurrency());
   settings.recording.directory = c.record;
+  if (!c.config.empty()) settings.analysis = read_configuration(c.config).analysis;
   apply(c.choice, settings);
+  if (settings.analysis.use.front() == "none" && c.choice.analysis.empty())
+    spdlog::warn(
+        "nothing is analysed: say what to do with --analysis NAME (see `dtranspose analyses`), or with "
+        "--config FILE that has an [analysis]");
   if (c.params_file.empty()) return settings;
   auto given = parameters_in_use(settings.analysis);
   for (auto& [name, written] : read_parameter_file(c.params_file))
@@ -286,6 +292,12 @@ void print_scan(const ordered_json& s) {
   std::fflush(stdout);
 }
 
+/// A replay leaves no ledger to look it up in.
+void tell_why(replaying& replay) {
+  for (auto& text : ask_troubles(replay.process().system(), replay.process().controller()))
+    fmt::print(stderr, "dtranspose: {}\n", text);
+}
+
 void print_json(const ordered_json& summary) {
   fmt::print("{}\n", summary.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   std::fflush(stdout);
@@ -306,7 +318,13 @@ int run_replay(const replay_command& command) {
     scans.push_back(summary_of(last, what.how.pace->bytes()));
     add_rates(scans.back());
     if (!command.json) print_scan(scans.back());
-    if (last.state == "finished") continue;
+    if (last.state == "finished") {
+      if (status == 0 && came_to_nothing(last)) {
+        status = nothing_came_of_it;
+        tell_why(replay);
+      }
+      continue;
+    }
     fmt::print(stderr, "dtranspose: the scan {}: {}\n", last.state, last.trouble);
     status = 1;
   }

@@ -169,7 +169,8 @@ int run_sent_replay(const replay_command& command) {
   if (signalled || (last && last->finished && !senders.done())) replay.stop();
   senders.join();
   print_sent(senders, last, command.json);
-  return senders.complete() && last && last->state == "finished" ? 0 : 1;
+  if (!senders.complete() || !last || last->state != "finished") return 1;
+  return came_to_nothing(*last) ? nothing_came_of_it : 0;
 }
 
 } // namespace dtranspose

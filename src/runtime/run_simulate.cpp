@@ -117,6 +117,7 @@ std::uint64_t frame_bytes_of(const simulate_settings& s, const configuration& al
 programme generated(const stream_settings& stream, const simulate_settings& s, const configuration& all,
                     const std::shared_ptr<fault_report>& report) {
   programme what;
+  spdlog::info("stream {}: prepares {} frames of {}", s.stream, s.frames, stream.protocol);
   try {
     auto series = series_of(stream, s, all);
     if (stream.protocol == "panda_tcp") what.answer = answer_of_panda_series(sender_options(stream, s));
@@ -227,7 +228,8 @@ int run_simulate(const simulate_command& command) {
   if (!command.truth.empty()) add_truth(command.truth, {{"faults", senders.faults()}});
   print_sent(senders, last, command.json);
   // Without a map of its own it was asked to send and no more.
-  return senders.complete() && (command.no_map || (last && last->state == "finished")) ? 0 : 1;
+  if (!senders.complete() || (!command.no_map && (!last || last->state != "finished"))) return 1;
+  return last && came_to_nothing(*last) ? nothing_came_of_it : 0;
 }
 
 } // namespace dtranspose

@@ -150,6 +150,23 @@ std::optional<progress> follow(remote_controller& controller, const sender_group
   return last;
 }
 
+bool came_to_nothing(const progress& p) {
+  auto count = [&](const char* fate) {
+    auto found = p.fates.find(fate);
+    return found == p.fates.end() ? std::uint64_t{0} : found->second;
+  };
+  auto failed = count("failed"), incomplete = count("incomplete"), lost = count("lost");
+  auto bad = failed + incomplete + lost;
+  // Starts and ends are given to everybody, and are empty for most analyses.
+  constexpr std::uint64_t starts_and_ends = 4;
+  if (bad == 0 || count("folded") > 0 || count("empty") > std::max(bad, starts_and_ends)) return false;
+  fmt::print(
+      stderr,
+      "dtranspose: the scan {}, but nothing came of it: {} events failed, {} are incomplete, {} lost\n",
+      p.state, failed, incomplete, lost);
+  return true;
+}
+
 void print_sent(const sender_group& senders, const std::optional<progress>& last, bool as_json) {
   nlohmann::json summary{{"streams", senders.summary()}};
   if (last) {

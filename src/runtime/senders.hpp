@@ -63,6 +63,10 @@ class sender_group {
 /// `signalled` when a signal ended it.
 std::optional<progress> follow(remote_controller& controller, const sender_group& senders, bool& signalled);
 
+/// Nothing was folded, and more events came to grief than ended empty: not what anybody wants of a scan that
+/// finished. Says so on standard error.
+bool came_to_nothing(const progress& p);
+
 /// What was sent and, if a scan was followed, what became of it, on standard output.
 void print_sent(const sender_group& senders, const std::optional<progress>& last, bool as_json);
 
