@@ -28,7 +28,7 @@ constexpr std::size_t longest_shown = 1000;
 constexpr std::size_t most_parameters = 1000, most_bytes = 256 << 20, longest_name = 200;
 
 /// Why it is not kept, if so. Names end up in logs.
-std::string refusal_of(const set_parameter& m, const parameter_book& next) {
+std::string too_much(const set_parameter& m, const parameter_book& next) {
   bool plain = std::ranges::none_of(m.name, [](unsigned char c) { return c < ' ' || c == 0x7f; });
   if (m.name.size() > longest_name || !plain)
     return fmt::format("the name of a parameter has up to {} characters, and nothing that ends a line",
@@ -140,7 +140,7 @@ caf::result<std::string> controller_state::set(const set_parameter& m) {
   auto next = book;
   try {
     next.set(m.name, m.written, m.lenient);
-    if (auto why = refusal_of(m, next); !why.empty()) return make_error(ec::malformed, why);
+    if (auto why = too_much(m, next); !why.empty()) return make_error(ec::malformed, why);
     if (auto text = refusal_of(next, m.name); !text.empty()) return make_error(ec::malformed, text);
     if (code && next.version() != book.version()) {
       auto changed = changed_row(code->describe_results(settings_of(next.of_analysis())));
