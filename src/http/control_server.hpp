@@ -71,7 +71,7 @@ class control_interface {
   /// Starts a scan of as many points as a scan macro says; answers its id, or why not, both with 200.
   virtual http_answer sardana_hook(std::string_view body) = 0;
   /// Reads the analysis anew from its files.
-  virtual http_answer reload_analysis() { return {404, error_body("there is no analysis to be read anew")}; }
+  virtual http_answer reload_analysis() = 0;
   virtual http_answer parameters() = 0;
   /// Its bytes.
   virtual http_answer parameter(const std::string& name) = 0;

@@ -72,6 +72,7 @@ class fake_system : public control_interface {
   http_answer load(const std::vector<std::uint64_t>& intervals, bool scan) override {
     return {200, fmt::format("[{}{}]", fmt::join(intervals, ","), scan ? ",\"scan\"" : "")};
   }
+  http_answer reload_analysis() override { return {200, "\"reloaded\""}; }
   http_answer sardana_hook(std::string_view body) override { return {200, "\"" + std::string(body) + "\""}; }
 
   void set_progress(const std::string& text) {
