@@ -693,6 +693,47 @@ TEST_F(reducer, the_file_bears_its_name_at_the_end) {
   EXPECT_FALSE(std::filesystem::exists(named.string() + ".part"));
 }
 
+TEST_F(reducer, says_where_its_file_is_in_the_making) {
+  build((directory / "out.h5").string());
+  EXPECT_EQ(controller.ask<armed>(actor, order()).get().output, (directory / "out.h5.part").string());
+  build();
+  EXPECT_EQ(controller.ask<armed>(actor, order("roi", 2)).get().output, "");
+}
+
+TEST_F(reducer, saves_nothing_where_streams_announce_an_empty_name) {
+  auto about = [](const char* filename) {
+    value_map streams{{"det", value_map{{"filename", filename}}}};
+    return value_map{{"ledger", value_map{{"state", "finished"}, {"streams", std::move(streams)}}}};
+  };
+  auto finish_with = [&](std::uint64_t scan, value said) {
+    return controller.ask<finished_scan>(actor, finish_scan{head_of(scan), {}, std::move(said)}).get();
+  };
+  ready((directory / "{raw}.h5").string());
+  auto none = finish_with(1, about(""));
+  EXPECT_EQ(none.output, "");
+  EXPECT_THAT(none.complaints, ElementsAre(HasSubstr("not saved")));
+  EXPECT_EQ(controller.ask<std::string>(actor, keep_ledger{head_of(), "{}"}).get(), "");
+  EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
+  EXPECT_FALSE(controller.ask<armed>(actor, order("roi", 2)).open());
+  EXPECT_EQ(finish_with(2, about("/raw/xrd.h5")).output, (directory / "xrd.h5").string());
+  EXPECT_EQ(controller.ask<std::string>(actor, keep_ledger{head_of(2), "{}"}).get(),
+            (directory / "xrd.ledger.json").string());
+}
+
+TEST_F(reducer, rows_say_with_which_parameters_they_were_made) {
+  ready((directory / "out.h5").string());
+  fold(first, 0, mapped({slots(0)}));
+  change_parameters changed{head_of(), parameters_version(2), {{"rows", "0:1"}}};
+  EXPECT_FALSE(controller.ask<parameters_version>(actor, changed).open());
+  version = parameters_version(2);
+  fold(first, 0, mapped({slots(3)}));
+  auto done = finish({{worker_index(0), 2, ""}}).get();
+  auto made_with = column(done.output, "/entry/process/parameters_version");
+  EXPECT_EQ(made_with[0], 1.0);
+  EXPECT_EQ(made_with[1], 0.0);
+  EXPECT_EQ(made_with[3], 2.0);
+}
+
 TEST_F(reducer, a_scan_that_is_given_up_leaves_no_file_of_that_name) {
   ready((directory / "out.h5").string());
   fold(first, 0, mapped({slots(0)}));

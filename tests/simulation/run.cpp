@@ -87,7 +87,7 @@ std::vector<stream_packet> series(std::size_t stream, std::uint64_t images) {
   std::vector<stream_packet> packets;
   std::string header;
   std::uint64_t message = 0;
-  write_stins_header(header, message++, "");
+  write_stins_header(header, message++, "raw.h5");
   format->read(memory_frames::of(stins_type_tag, {header}), packets);
   for (std::uint64_t n = 0; n < images; ++n) {
     std::size_t shape[] = {1, 1};
