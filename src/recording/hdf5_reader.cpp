@@ -10,6 +10,7 @@
 #include "output/hdf5.hpp"
 #include "protocol/array_view.hpp"
 #include "protocol/stins.hpp"
+#include "recording/capture_index.hpp"
 
 namespace dtranspose {
 
@@ -17,6 +18,8 @@ namespace {
 
 constexpr std::array<unsigned char, 8> magic = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
 constexpr H5Z_filter_t bitshuffle_filter = 32008;
+/// Far above any image and any series: what a damaged file says is neither believed nor reserved.
+constexpr std::uint64_t largest_image = std::uint64_t{1} << 30, most_images = capture_entries_limit;
 
 std::optional<dtype> type_of_elements(hid_t type) {
   auto size = H5Tget_size(type);
@@ -84,7 +87,16 @@ struct hdf5_reader::state {
     if (!found) throw std::runtime_error(where + ": its elements are no numbers of a type that is known");
     elements = *found;
     shape.assign(extent.begin() + 1, extent.end());
+    check_size();
     how = storage_of(set.get(), type.get(), elements, extent, where);
+  }
+
+  void check_size() const {
+    std::uint64_t room = largest_image / size_of(elements);
+    for (auto length : shape) room = length == 0 ? 0 : room / length;
+    if (room == 0) throw std::runtime_error(where + ": its images are empty, or of more than 1 GiB each");
+    if (extent[0] > most_images)
+      throw std::runtime_error(where + ": says that it holds " + std::to_string(extent[0]) + " images");
   }
 
   /// Image `n`; sets how it is compressed.
@@ -107,11 +119,19 @@ std::vector<std::byte> hdf5_reader::state::read(std::uint64_t n, std::string_vie
   hsize_t size = 0;
   // A chunk that was never written is not there: it holds fill values.
   if (H5Dget_chunk_storage_size(set.get(), at.data(), &size) < 0 || size == 0) return decoded(n);
+  // What does not compress gets longer, but not by that much.
+  auto usual = bytes_of(shape, elements);
+  if (size > 2 * usual + 65536 || (how == storage::plain_chunks && size != usual))
+    throw std::runtime_error(where + ": a chunk of an image of " + std::to_string(usual) + " bytes has " +
+                             std::to_string(size));
   std::vector<std::byte> chunk(size);
   std::uint32_t skipped_filters = 0;
   hdf5::check(H5Dread_chunk(set.get(), H5P_DEFAULT, at.data(), &skipped_filters, chunk.data()), where,
               "a chunk cannot be read");
   if (how == storage::packed_chunks && skipped_filters == 0) compression = "bslz4";
+  if (compression == "none" && size != usual)
+    throw std::runtime_error(where + ": a chunk that is not compressed has " + std::to_string(size) +
+                             " bytes of " + std::to_string(usual));
   return chunk;
 }
 

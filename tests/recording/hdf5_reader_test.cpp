@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "output/hdf5.hpp"
 #include "output/image_file.hpp"
 #include "protocol/compression.hpp"
 #include "protocol/stins.hpp"
@@ -103,6 +104,54 @@ TEST_F(hdf5_reader_test, names_what_is_not_there) {
   };
   EXPECT_THAT(why("/entry/nothing"), HasSubstr("images.h5: /entry/nothing: there is no such data set"));
   EXPECT_THAT(why("/entry"), HasSubstr("/entry: "));
+}
+
+/// Nothing is reserved for what a file says that it holds.
+TEST_F(hdf5_reader_test, images_of_any_size_that_are_not_there_are_refused) {
+  auto why = [&](const std::vector<hsize_t>& extent) -> std::string {
+    auto path = (directory_ / "large.h5").string();
+    {
+      auto chunk = extent;
+      for (auto& length : chunk) length = std::min<hsize_t>(length, 16);
+      hdf5::be_quiet();
+      hdf5::handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, path, "");
+      hdf5::handle how(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, path, "");
+      H5Pset_chunk(how.get(), static_cast<int>(chunk.size()), chunk.data());
+      hdf5::handle space(H5Screate_simple(static_cast<int>(extent.size()), extent.data(), nullptr), H5Sclose,
+                         path, "");
+      hdf5::handle set(
+          H5Dcreate2(file.get(), "data", H5T_STD_U16LE, space.get(), H5P_DEFAULT, how.get(), H5P_DEFAULT),
+          H5Dclose, path, "");
+    }
+    try {
+      hdf5_reader(mapped_file::open(path), "data");
+    } catch (const std::runtime_error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(why({3, 16, 16}), "");
+  EXPECT_THAT(why({3, 40'000, 40'000}), HasSubstr("of more than 1 GiB each"));
+  EXPECT_THAT(why({std::uint64_t{1} << 40, 2, 2}), HasSubstr("says that it holds 1099511627776 images"));
+}
+
+/// A chunk is passed on as it is stored; so it has to be one.
+TEST_F(hdf5_reader_test, a_chunk_of_another_size_ends_the_images) {
+  auto images = file();
+  {
+    hdf5::be_quiet();
+    hdf5::handle opened(H5Fopen(path_.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), H5Fclose, path_, "");
+    hdf5::handle set(H5Dopen2(opened.get(), "/entry/data", H5P_DEFAULT), H5Dclose, path_, "");
+    const hsize_t at[] = {1, 0, 0};
+    const char odd[100] = {};
+    constexpr std::uint32_t skip_all_filters = 1;
+    H5Dwrite_chunk(set.get(), H5P_DEFAULT, skip_all_filters, at, sizeof odd, odd);
+  }
+  hdf5_reader reader(mapped_file::open(path_), "/entry/data");
+  int messages = 0;
+  while (reader.next()) ++messages;
+  EXPECT_EQ(messages, 2) << "a start, and the image before";
+  EXPECT_THAT(reader.cut_off(), HasSubstr("a chunk that is not compressed has 100 bytes of 128"));
 }
 
 } // namespace
