@@ -206,11 +206,10 @@ class tomo_reducer final : public reducer_part {
   /// Slices grow here, a few projections at a time, so that the fold is never held up for long.
   std::optional<std::chrono::nanoseconds> timer(const parameters&) override {
     using namespace std::chrono_literals;
-    if (ready()) {
-      correct_all();
-      follow_centre();
-      work(steps_at_a_time);
-    }
+    if (!ready()) return 50ms;
+    correct_all();
+    follow_centre();
+    work(steps_at_a_time);
     return added_ < projections_.size() ? 1ms : 50ms;
   }
 
