@@ -52,13 +52,16 @@ def test_another_takes_the_place_of_an_ingester(cluster, recorded):
 
 
 def not_recorded(scan):
-    """Events of which the recordings lack a stream."""
+    """Events of which the recordings lack a stream: as each says itself."""
     missing = set()
     for stream in STREAMS:
         path = scan.cluster.folder / "recordings" / f"{stream}-ingester-{scan.scan}.cbors"
-        events = [number for number, _ in events_of_dump(path)]
+        items = events_of_dump(path)
+        events = [number for number, streams in items if streams]
         assert len(events) == len(set(events)), "recorded twice"
-        missing |= set(range(scan.frames + 2)) - set(events)
+        lacking = set(range(scan.frames + 2)) - set(events)
+        assert lacking <= {number for number, streams in items if not streams}, "not named in the recording"
+        missing |= lacking
     return missing
 
 
