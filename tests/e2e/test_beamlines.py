@@ -40,9 +40,12 @@ def configure(cluster, name, analysis=None, parameters=None, faults=None, beamli
     content = shipped(name)
     streams = content["stream"]
     if analysis is None:
-        analysis = content["analysis"]["use"][0]
+        analysis = content["analysis"]["use"]
+        if len(analysis) == 1:
+            analysis = analysis[0]
     if parameters is None:
-        parameters = content["analysis"][analysis]
+        parameters = {a: content["analysis"][a] for a in analysis} if isinstance(analysis, list) else \
+            content["analysis"][analysis]
     (cluster.folder / "danmax.poni").write_text(PONI)
     names = [s["name"] for s in streams]
     cluster.configure(streams=names)  # takes the ports

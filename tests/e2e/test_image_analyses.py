@@ -97,7 +97,7 @@ def test_the_shipped_geometry_of_the_powder_is_that_of_its_file():
     assert shipped("danmax")["analysis"]["azint"]["poni"].strip().splitlines() == lines
 
 
-def test_the_shipped_analysis_finds_the_rings_of_the_powder(cluster):
+def test_the_shipped_analyses_find_the_beam_and_the_rings_of_the_powder(cluster):
     """As shipped, with the large detector, but for the number of images."""
     configure(cluster, "danmax", beamline={"geometry": str(REPOSITORY / "config/danmax.poni"), "frames": 20})
     summary, truth = simulated(cluster)
@@ -105,7 +105,9 @@ def test_the_shipped_analysis_finds_the_rings_of_the_powder(cluster):
     with h5py.File(cluster.folder / "out.h5") as file:
         expect_plot(default_plot(file))
         q, intensity = (default_plot(file)[name][:] for name in ("q", "intensity"))
-        assert file["entry/result/intensity"].shape == (22, 1000)
+        assert file["entry/result/azint.intensity"].shape == (22, 1000)
+        for axis in ("row", "column"):
+            np.testing.assert_allclose(file[f"entry/result/cog.{axis}"][1:-1], truth[f"beam/{axis}"][()], atol=0.1)
     rings, heights, sigma = (truth[f"rings/{name}"][()] for name in ("q", "heights", "sigma_q"))
     scale = truth["intensity"][:].mean()
     above = intensity / scale - truth["rings/background"][()] * np.exp(-q / 40)
