@@ -236,7 +236,11 @@ struct reducer_state {
       file->discard();
       file.reset();
     }
-    if (host) publish(report.has_value());
+    try {
+      if (host) publish(report.has_value());
+    } catch (const fold_lost& e) {
+      spdlog::warn("reducer: there is no snapshot: {}", e.what());
+    }
     if (host) take_decisions();
     spdlog::info("reducer: took up scan {} with {} records of its journal", to_string(m.head.scan), folded);
     return {};
@@ -536,6 +540,7 @@ struct reducer_state {
     if (!trouble.empty()) return end_fold(trouble);
     // Who waits for an answer to what was folded before gets it now.
     tell_all_ended();
+    tell_again();
     for (auto& [life, peer] : peers) ask_again(peer);
     self->send(self, tick_atom::value, ++arming);
     finish_if_all_here();
@@ -547,7 +552,7 @@ struct reducer_state {
     auto out = fenced;
     auto kept = std::exchange(finishing, {});
     auto ending = last;
-    auto was_sealed = sealed;
+    const heard before{sealed, received};
     std::string trouble;
     try {
       blocking_section others_go_on;
@@ -561,10 +566,20 @@ struct reducer_state {
     }
     finishing = std::move(kept);
     last = std::move(ending);
-    sealed = was_sealed;
+    keep(before);
     setup = was;
     fenced.insert(out.begin(), out.end());
     return trouble;
+  }
+
+  /// What the journal does not say: nothing that comes once the fold is sealed is in it.
+  struct heard {
+    bool sealed;
+    std::unordered_map<worker_index, std::uint64_t> received;
+  };
+  void keep(const heard& before) {
+    sealed = before.sealed;
+    for (auto& [worker, next] : before.received) received[worker] = std::max(received[worker], next);
   }
 
   void end_fold(const std::string& trouble) {
@@ -809,7 +824,14 @@ struct reducer_state {
   /// Those since the last time, as they are told.
   value_list take_decisions() {
     value_list made;
-    for (auto& d : host->take_decisions()) {
+    std::vector<decision> latest;
+    try {
+      latest = host->take_decisions();
+    } catch (const std::exception& e) {
+      // What it folded may be lost: the next result says so.
+      spdlog::warn("reducer: decisions: {}", e.what());
+    }
+    for (auto& d : latest) {
       if (decisions++ >= decision_log::most_known) continue;
       made.push_back(as_told(d, decisions - 1));
       told.push_back(made.back());
@@ -933,6 +955,8 @@ struct reducer_state {
     } catch (const fold_lost& e) {
       finishing = std::move(promise);
       return begin_fold_anew(e.what());
+    } catch (const analysis_failed& e) {
+      promise->deliver(make_error(ec::bad_analysis, e.what()));
     } catch (const std::exception& e) {
       if (records && options.pause_when_full && file) {
         // The disk may be full: the file is made again when there is room.
@@ -968,6 +992,7 @@ struct reducer_state {
     auto ending = last;
     auto was = setup;
     auto out = std::exchange(fenced, {});
+    const heard before{sealed, received};
     file.reset();
     host.reset();
     bool fine = false;
@@ -978,6 +1003,7 @@ struct reducer_state {
     }
     setup.workers = was.workers;
     fenced.insert(out.begin(), out.end());
+    keep(before);
     finishing = std::move(kept);
     last = std::move(ending);
     remaking = !fine;
@@ -986,8 +1012,26 @@ struct reducer_state {
     return false;
   }
 
+  /// Thrown for what the analysis throws at the end: to write its file once more is of no use.
+  struct analysis_failed : std::runtime_error {
+    using std::runtime_error::runtime_error;
+  };
+
+  template <class F>
+  static auto of_analysis(F ask) {
+    try {
+      return ask();
+    } catch (const fold_lost&) {
+      throw;
+    } catch (const std::exception& e) {
+      throw analysis_failed(e.what());
+    } catch (...) {
+      throw analysis_failed("reducer: unknown exception");
+    }
+  }
+
   finished_scan close_scan() {
-    host->finish();
+    of_analysis([this] { host->finish(); });
     tell_decisions();
     finished_scan done;
     if (decisions > decision_log::most_known)
@@ -1018,7 +1062,7 @@ struct reducer_state {
       return done;
     }
     if (!file_trouble.empty()) throw std::runtime_error(file_trouble);
-    auto tree = host->published();
+    auto tree = of_analysis([this] { return host->published(); });
     file->finish(tree, ending_of(about, announced.stem));
     publish(true, &tree);
     for (auto& complaint : file->complaints()) done.complaints.push_back(complaint);

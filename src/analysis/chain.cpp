@@ -162,12 +162,17 @@ class chain_worker final : public worker_part {
   }
 
   bool change_parameters(const parameters& settings) override {
+    step* changed = nullptr;
     for (auto& s : steps_) {
-      auto own = parameters_of(settings, s.name);
-      if (own.all() == s.settings.all()) continue;
-      if (!s.part->change_parameters(own)) return false;
-      s.settings = std::move(own);
+      if (parameters_of(settings, s.name).all() == s.settings.all()) continue;
+      // Where one of several cannot go on, the others would finish with what they are not to have yet.
+      if (changed) return false;
+      changed = &s;
     }
+    if (!changed) return true;
+    auto own = parameters_of(settings, changed->name);
+    if (!changed->part->change_parameters(own)) return false;
+    changed->settings = std::move(own);
     return true;
   }
 

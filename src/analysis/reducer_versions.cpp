@@ -12,6 +12,9 @@ namespace dtranspose {
 
 namespace {
 
+/// Trees of parts that are not kept any more: the last ones.
+constexpr std::size_t most_earlier = 16;
+
 /// The default folds nothing: it can take whatever parameters there are.
 bool folds_nothing(const reducer_part& part) { return typeid(part) == typeid(reducer_part); }
 
@@ -61,7 +64,12 @@ void reducer_versions::forget_oldest() {
     oldest.part->finish(oldest.settings);
     std::ranges::move(oldest.part->take_decisions(), std::back_inserter(left_));
     auto tree = oldest.part->published();
-    if (!tree.is_null()) earlier_.set(std::to_string(oldest.began.value), std::move(tree));
+    if (tree.is_null()) return;
+    value_map kept;
+    auto drop = earlier_.size() >= most_earlier ? 1 : 0;
+    for (auto& [began, before] : earlier_)
+      if (drop-- <= 0) kept.set(began, before);
+    earlier_ = std::move(kept.set(std::to_string(oldest.began.value), std::move(tree)));
   } catch (const std::exception&) {
     // It has nothing to show.
   }

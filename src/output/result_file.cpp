@@ -486,6 +486,19 @@ void result_file::flush() {
   state_->flush();
 }
 
+namespace {
+
+/// A file, or a folder with the names in it; not every file system can that with a folder.
+void put_on_disk(const std::filesystem::path& path) {
+  auto opened = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (opened < 0) return;
+  auto trouble = ::fsync(opened) == 0 || errno == EINVAL || errno == EROFS ? 0 : errno;
+  ::close(opened);
+  if (trouble != 0) refuse(path, std::string("cannot be put on the disk: ") + std::strerror(trouble));
+}
+
+} // namespace
+
 void result_file::finish(const value& published, const scan_ending& ending) {
   if (!state_->file) refuse(state_->options.path, "is closed");
   hdf5::be_quiet();
@@ -494,7 +507,10 @@ void result_file::finish(const value& published, const scan_ending& ending) {
   state_->write_tree(published);
   state_->write_ending(ending);
   state_->close();
+  // What else keeps the results is let go once the file has its name.
+  put_on_disk(state_->partial);
   state_->take_name(ending.raw_stem);
+  put_on_disk(std::filesystem::absolute(state_->options.path).parent_path());
   state_->claim.reset();
 }
 

@@ -8,8 +8,12 @@
 namespace dtranspose {
 
 void wire_tape::call_when_filled(std::function<void()> wake) {
-  std::lock_guard lock(mutex_);
-  wake_ = std::move(wake);
+  {
+    std::lock_guard lock(mutex_);
+    wake_ = std::move(wake);
+    if (entries_.empty() || std::exchange(called_, true)) return;
+  }
+  wake_();
 }
 
 std::filesystem::path wire_tape::begin() {
@@ -62,6 +66,7 @@ void wire_tape::take_interruption() {
 std::vector<wire_tape::entry> wire_tape::take_all() {
   std::lock_guard lock(mutex_);
   add_left_out();
+  called_ = false;
   return std::exchange(entries_, {});
 }
 
@@ -82,9 +87,8 @@ wire_tape::counts wire_tape::counted() const {
 
 /// Unlocks, as who is woken may want to know more.
 void wire_tape::add(entry e, std::unique_lock<std::mutex>& lock) {
-  bool filled = entries_.empty();
   entries_.push_back(std::move(e));
-  auto wake = filled ? wake_ : nullptr;
+  auto wake = wake_ && !std::exchange(called_, true) ? wake_ : nullptr;
   lock.unlock();
   if (wake) wake();
 }

@@ -76,6 +76,7 @@ class wire_tape {
   const wire_tape_options options_;
   mutable std::mutex mutex_;
   std::function<void()> wake_;
+  bool called_ = false; ///< since everything was taken
   std::vector<entry> entries_;
   std::uint64_t waiting_ = 0;
   bool open_ = false;
