@@ -144,7 +144,8 @@ void flood(const flood_options& options) {
   if (std::string line; options.wait && !std::getline(std::cin, line))
     throw std::runtime_error("standard input ended before the start");
   image_header header(options.size);
-  for (auto& socket : sockets) socket.send_text(R"({"htype":"header","filename":"flood.h5","msg_number":0})", 0);
+  for (auto& socket : sockets)
+    socket.send_text(R"({"htype":"header","filename":"flood.h5","msg_number":0})", 0);
   pace due(options.rate);
   for (std::uint64_t frame = 0; frame < options.frames; ++frame) {
     due.wait(frame, {});

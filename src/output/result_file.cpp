@@ -488,7 +488,7 @@ void result_file::flush() {
 
 namespace {
 
-/// A file, or a folder with the names in it; not every file system can that with a folder.
+/// A file, or a folder with the names in it; which not every file system can do with a folder.
 void put_on_disk(const std::filesystem::path& path) {
   auto opened = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (opened < 0) return;

@@ -29,8 +29,9 @@ struct result_file_options {
   std::string version = {};       ///< of this program
   std::string configuration = {}; ///< JSON
   row_layout layout = {};
-  bool follow = false; ///< readers may follow the file in the making (SWMR); no network file system can that
-  bool again = false;  ///< the scan was begun before: what it left, or had finished, makes room
+  bool follow =
+      false; ///< readers may follow the file in the making (SWMR); which no network file system can do
+  bool again = false; ///< the scan was begun before: what it left, or had finished, makes room
 };
 
 /// What is known of a scan when it is over.

@@ -1,6 +1,8 @@
 #include "python/python_worker.hpp"
 
 #include <algorithm>
+#include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -109,7 +111,7 @@ void python_worker::run(std::span<const event> events, bool tick) {
       ready_.emplace_back(number, host_answer{host_answer_kind::failed, {}, doomed->second});
       continue;
     }
-    if (!ensure_host()) {
+    if (!ensure_host() && !ensure_host_after_a_pause()) {
       ready_.emplace_back(number, host_answer{host_answer_kind::failed, {}, start_trouble_});
       continue;
     }
@@ -192,6 +194,12 @@ bool python_worker::ensure_host() {
   spdlog::error("worker {}: there is no process in place of the one that was lost: {}", facts_.worker,
                 start_trouble_);
   return false;
+}
+
+/// A worker that fails events at once would be the quickest of all, and take them from those that are well.
+bool python_worker::ensure_host_after_a_pause() {
+  std::this_thread::sleep_until(tried_to_start_ + restart_interval);
+  return ensure_host();
 }
 
 /// A new process in the state of the one that was lost, as far as events have made it.
@@ -320,13 +328,19 @@ value python_worker::flush() {
 }
 
 bool python_worker::change_parameters(const parameters& settings) {
-  settings_ = settings;
+  auto before = std::exchange(settings_, settings);
   ++version_;
   try {
     if (host_ && !host_->lost()) host_->set_parameters(settings_, version_);
   } catch (const host_lost& e) {
     spdlog::error("worker {}: {}", facts_.worker, e.what());
     host_.reset();
+  } catch (...) {
+    // Its class may have them, or half of them: the next process begins with those of before.
+    settings_ = std::move(before);
+    host_->give_up("it could not take its parameters");
+    host_.reset();
+    throw;
   }
   return true;
 }

@@ -42,6 +42,7 @@ class python_worker final : public worker_part {
   void begin();
   bool tick_is_due(bool granted);
   bool ensure_host();
+  bool ensure_host_after_a_pause();
   bool rebuild();
   void feed_again();
   void feed(const std::vector<kept_event>& list, const event_sender::answer_sink& take);
