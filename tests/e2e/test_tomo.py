@@ -20,9 +20,9 @@ def tomo(more=None):
         "darks": 8, "flats": 20, "rows": ", ".join(map(str, ROWS)), "binning": 1} | (more or {})
 
 
-def scanned(cluster, parameters=None, faults=None, beamline=None):
+def scanned(cluster, parameters=None, faults=None, beamline=None, status=0):
     configure(cluster, "tomo", parameters=tomo(parameters), faults=faults, beamline=SCAN | (beamline or {}))
-    return simulated(cluster)
+    return simulated(cluster, status)
 
 
 class Slices:
@@ -153,6 +153,7 @@ def test_slices_grow_while_the_sample_turns_and_the_centre_can_be_moved(cluster)
 
 
 def test_a_field_that_the_encoder_does_not_have_fails_every_event(cluster):
-    summary, _ = scanned(cluster, parameters={"angle": "panda:INENC9.VAL.Mean"}, beamline={"projections": 10})
+    summary, _ = scanned(cluster, parameters={"angle": "panda:INENC9.VAL.Mean"}, beamline={"projections": 10},
+                         status=3)  # nothing came of it
     assert summary["fates"]["failed"] == 38
     assert "INENC9.VAL" in str(cluster.get("ledger")["troubles"])
