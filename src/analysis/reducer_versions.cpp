@@ -12,8 +12,21 @@ namespace dtranspose {
 
 namespace {
 
-/// Trees of parts that are not kept any more: the last ones.
-constexpr std::size_t most_earlier = 16;
+/// Bytes of the trees of parts that are not kept any more: beyond it the oldest go.
+constexpr std::size_t most_earlier_bytes = 256 << 20;
+
+/// As far as it may be large.
+std::size_t bytes_in(const value& content) {
+  if (auto array = content.as_array()) return array->bytes().size();
+  if (auto bytes = content.as_bytes()) return bytes->size();
+  if (auto text = content.as_text()) return text->size();
+  std::size_t sum = 0;
+  if (auto list = content.as_list())
+    for (auto& x : *list) sum += bytes_in(x);
+  if (auto map = content.as_map())
+    for (auto& [name, x] : *map) sum += name.size() + bytes_in(x);
+  return sum;
+}
 
 /// The default folds nothing: it can take whatever parameters there are.
 bool folds_nothing(const reducer_part& part) { return typeid(part) == typeid(reducer_part); }
@@ -65,14 +78,23 @@ void reducer_versions::forget_oldest() {
     std::ranges::move(oldest.part->take_decisions(), std::back_inserter(left_));
     auto tree = oldest.part->published();
     if (tree.is_null()) return;
-    value_map kept;
-    auto drop = earlier_.size() >= most_earlier ? 1 : 0;
-    for (auto& [began, before] : earlier_)
-      if (drop-- <= 0) kept.set(began, before);
-    earlier_ = std::move(kept.set(std::to_string(oldest.began.value), std::move(tree)));
+    earlier_.set(std::to_string(oldest.began.value), std::move(tree));
+    drop_oldest_trees();
   } catch (const std::exception&) {
     // It has nothing to show.
   }
+}
+
+void reducer_versions::drop_oldest_trees() {
+  auto bytes = bytes_in(value(earlier_));
+  if (bytes <= most_earlier_bytes) return;
+  value_map kept;
+  for (auto& [began, tree] : earlier_)
+    if (bytes <= most_earlier_bytes)
+      kept.set(began, tree);
+    else
+      bytes -= bytes_in(tree);
+  earlier_ = std::move(kept);
 }
 
 const reducer_versions::version& reducer_versions::of(parameters_version number) const {

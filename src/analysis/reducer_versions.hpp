@@ -48,6 +48,7 @@ class reducer_versions {
 
  private:
   void forget_oldest();
+  void drop_oldest_trees();
   /// Calls `f` for the last version of each part.
   template <class F>
   void for_each_part(F f) const;

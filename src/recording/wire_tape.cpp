@@ -11,7 +11,7 @@ void wire_tape::call_when_filled(std::function<void()> wake) {
   {
     std::lock_guard lock(mutex_);
     wake_ = std::move(wake);
-    if (entries_.empty() || std::exchange(called_, true)) return;
+    if (!wake_ || entries_.empty() || std::exchange(called_, true)) return;
   }
   wake_();
 }

@@ -108,6 +108,27 @@ TEST_F(wire_tape_test, leaves_out_what_is_beyond_its_budget_and_says_where) {
   EXPECT_THAT(told(*tape), ElementsAre("5555555555", "gap of 1, 1", "end"));
 }
 
+TEST_F(wire_tape_test, wakes_its_writer_again_behind_a_gap) {
+  auto tape = make(true);
+  tape->begin();
+  for (auto text : {"0000000000", "1111111111"}) tape->take(message(text));
+  tape->take_all();
+  tape->take(message("2222222222")); // what was taken is not written yet
+  tape->written(2 * budgeted_bytes(frame_bytes));
+  auto before = woken_;
+  tape->take(message("3333333333"));
+  EXPECT_EQ(woken_, before + 1);
+  EXPECT_THAT(told(*tape), ElementsAre("gap of 1, 10", "3333333333"));
+}
+
+TEST_F(wire_tape_test, wakes_a_writer_that_comes_late) {
+  auto tape = make();
+  tape->call_when_filled({});
+  tape->begin();
+  tape->call_when_filled([this] { ++woken_; });
+  EXPECT_EQ(woken_, 1);
+}
+
 TEST_F(wire_tape_test, takes_one_message_of_any_size) {
   auto tape = make(true);
   tape->begin();
