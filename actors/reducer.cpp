@@ -341,7 +341,7 @@ struct reducer_state {
                             .results = std::move(described),
                             .clock = [wall = options.around.wall] { return time_of(wall()); },
                             .scan = to_string(m.head.scan),
-                            .analysis = m.analysis,
+                            .analysis = shown_analysis(m.analysis),
                             .version = options.saving.version,
                             .configuration = to_json(configuration_of(m)),
                             .layout = options.saving.layout,

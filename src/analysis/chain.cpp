@@ -108,7 +108,9 @@ class changing_event {
 
 class chain_worker final : public worker_part {
  public:
-  chain_worker(const std::vector<chain_step>& steps, const scan_facts& facts, const parameters& settings) {
+  chain_worker(const std::vector<chain_step>& steps, scan_facts facts, const parameters& settings) {
+    // Behind the streams of the scan come those with results of steps.
+    for (auto& step : steps) facts.streams.push_back(step.name);
     for (auto& step : steps) {
       auto own = parameters_of(settings, step.name);
       auto part = step.code->make_worker_for(facts, own);

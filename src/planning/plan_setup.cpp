@@ -23,9 +23,9 @@ namespace {
 
 using std::string_view;
 
-constexpr std::array<string_view, 11> sections_of_a_site = {"cluster", "controller", "http",     "stream",
-                                                            "scan",    "worker",     "analysis", "reducer",
-                                                            "output",  "recording",  "simulate"};
+constexpr std::array<string_view, 13> sections_of_a_site = {
+    "cluster", "controller", "http",   "stream",    "scan",     "worker",  "analysis",
+    "reducer", "feedback",   "output", "recording", "beamline", "simulate"};
 
 constexpr double most_workers = 4096, most_nodes = 1024;
 

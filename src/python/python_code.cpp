@@ -1,6 +1,7 @@
 #include "python/python_code.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include <fmt/format.h>
@@ -93,6 +94,7 @@ python_code::descriptions python_code::known(std::uint32_t reading) {
     if (!found.of_reducer.empty()) worker->load(found.of_reducer, reading);
   }
   give_back(std::move(worker));
+  close_idle([&](auto& h) { return h.reading() != reading; });
   known_[reading] = found;
   if (known_.size() > most_readings) known_.erase(known_.begin());
   return found;
@@ -163,10 +165,16 @@ bool python_code::take_tick(const std::string& scan, std::chrono::duration<doubl
 }
 
 void python_code::close() {
+  close_idle([](auto&) { return true; });
+}
+
+void python_code::close_idle(const std::function<bool(const python_host&)>& chosen) {
   std::vector<std::unique_ptr<python_host>> ending;
   {
     std::lock_guard guard(mutex_);
-    ending.swap(idle_);
+    auto stay = std::partition(idle_.begin(), idle_.end(), [&](auto& h) { return !chosen(*h); });
+    std::move(stay, idle_.end(), std::back_inserter(ending));
+    idle_.erase(stay, idle_.end());
   }
   for (auto& host : ending) host->begin_close();
   for (auto& host : ending) host->close();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -44,6 +45,7 @@ class python_code {
   };
 
   descriptions known(std::uint32_t reading);
+  void close_idle(const std::function<bool(const python_host&)>& chosen);
   std::unique_ptr<python_host> take_idle(python_role role, std::optional<std::uint32_t> reading);
   void describe_results(python_role role, std::uint32_t reading, const parameters& settings,
                         std::vector<result_description>& list);

@@ -126,7 +126,12 @@ configuration settings_of(const replay_command& c, const recordings& all, const 
   if (all.dumps.empty() && !c.step) settings.scan.stall_timeout = longest_silence + pauses;
   settings.worker.count = c.workers > 0 ? c.workers : std::max(1u, std::thread::hardware_concurrency());
   settings.recording.directory = c.record;
-  if (!c.config.empty()) settings.analysis = read_configuration(c.config).analysis;
+  if (!c.config.empty()) {
+    auto configured = read_configuration(c.config);
+    settings.analysis = configured.analysis;
+    settings.scan.event_timeout = configured.scan.event_timeout;
+    settings.scan.max_attempts = configured.scan.max_attempts;
+  }
   apply(c.choice, settings);
   if (settings.analysis.use.front() == "none" && c.choice.analysis.empty())
     spdlog::warn(

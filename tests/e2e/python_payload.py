@@ -1,6 +1,7 @@
 """Analysis code in Python that ends badly where it is told to, and is exact everywhere else."""
 
 import ctypes
+import json
 import os
 import signal
 import sys
@@ -187,6 +188,18 @@ class Remembering(Worker):
             raise RuntimeError("what is this an image of?")
         result = super().process_event(event, parameters, tick)
         return result and {**result, "tick": tick}
+
+
+class AfterRoi(dtranspose.Worker):
+    """What `roi` found, which stands before it."""
+
+    @classmethod
+    def describe_results(cls, parameters):
+        return [dtranspose.ResultDescription("seen")]
+
+    def process_event(self, event, parameters, tick):
+        found = event.get("roi")
+        return None if found is None else {"seen": json.loads(bytes(found.frames[0]))["mean"]}
 
 
 class Factor(dtranspose.Worker):

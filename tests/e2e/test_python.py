@@ -540,3 +540,16 @@ def test_a_configuration_that_cannot_be(tmp_path, lines, where):
     process = Process("check", tmp_path, "check", tmp_path / "site.toml")
     assert process.wait(PATIENCE) == 1
     assert where in process.log
+
+
+def test_a_class_sees_the_numbers_of_an_analysis_before_it(cluster):
+    python = {"worker": "python_payload:AfterRoi", "interpreter": sys.executable, "directory": str(cluster.folder),
+              "environment": ENVIRONMENT}
+    cluster.configure(analysis=["roi", "python"], parameters={"roi": {}, "python": python}, output="out.h5",
+                      simulate=[{"stream": "det", "frames": 20, "shape": [4, 4]}])
+    cluster.start_all()
+    assert cluster.simulate().wait(60) == 0
+    with h5py.File(cluster.folder / "out.h5") as file:
+        means = file["entry/result/roi.mean"][1:-1]
+        seen = file["entry/result/python.seen"][1:-1]
+    assert np.isfinite(means).all() and (means == seen).all()
