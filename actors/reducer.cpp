@@ -379,10 +379,11 @@ struct reducer_state {
       return;
     }
     nexus::used_parameters noted{version, now ? utc_text(time_of(options.around.wall())) : "", {}, 0, 0, 0};
+    auto described = of.describe_parameters();
     std::map<std::string, std::string> complete;
-    for (auto& p : of.describe_parameters()) complete[p.name] = p.initial;
+    for (auto& p : described) complete[p.name] = p.initial;
     for (auto& [name, text] : written) complete[name] = text;
-    noted.values = nexus::typed_parameters(of.describe_parameters(), complete);
+    noted.values = nexus::typed_parameters(described, complete);
     used.push_back(std::move(noted));
   }
 
@@ -548,17 +549,27 @@ struct reducer_state {
 
   /// Why it did not work; empty: it did.
   std::string restored_in_place() {
+    blocking_section others_go_on;
+    try {
+      if (file) file->abandon();
+      file.reset();
+      if (records) records->sync();
+    } catch (const std::exception& e) {
+      return e.what();
+    }
+    return restored_with_what_was_heard();
+  }
+
+  /// The same. What the journal does not say stays: nothing that comes once the fold is sealed is in it.
+  std::string restored_with_what_was_heard() {
     auto was = setup;
     auto out = fenced;
     auto kept = std::exchange(finishing, {});
     auto ending = last;
-    const heard before{sealed, received};
+    auto was_sealed = sealed;
+    auto before = received;
     std::string trouble;
     try {
-      blocking_section others_go_on;
-      if (file) file->abandon();
-      file.reset();
-      if (records) records->sync();
       records.reset();
       if (auto e = restore(was)) trouble = text_of(e);
     } catch (const std::exception& e) {
@@ -566,20 +577,11 @@ struct reducer_state {
     }
     finishing = std::move(kept);
     last = std::move(ending);
-    keep(before);
+    sealed = was_sealed;
+    for (auto& [worker, next] : before) received[worker] = std::max(received[worker], next);
     setup = was;
     fenced.insert(out.begin(), out.end());
     return trouble;
-  }
-
-  /// What the journal does not say: nothing that comes once the fold is sealed is in it.
-  struct heard {
-    bool sealed;
-    std::unordered_map<worker_index, std::uint64_t> received;
-  };
-  void keep(const heard& before) {
-    sealed = before.sealed;
-    for (auto& [worker, next] : before.received) received[worker] = std::max(received[worker], next);
   }
 
   void end_fold(const std::string& trouble) {
@@ -988,24 +990,9 @@ struct reducer_state {
   /// What could not be written is written anew out of the journal; false while that does not work either.
   bool make_file_again() {
     remaking = true;
-    auto kept = std::exchange(finishing, {});
-    auto ending = last;
-    auto was = setup;
-    auto out = std::exchange(fenced, {});
-    const heard before{sealed, received};
     file.reset();
     host.reset();
-    bool fine = false;
-    try {
-      records.reset();
-      fine = !restore(was) && file_trouble.empty();
-    } catch (const std::exception&) {
-    }
-    setup.workers = was.workers;
-    fenced.insert(out.begin(), out.end());
-    keep(before);
-    finishing = std::move(kept);
-    last = std::move(ending);
+    bool fine = restored_with_what_was_heard().empty() && file_trouble.empty();
     remaking = !fine;
     if (fine) return true;
     if (file_trouble.empty()) file_trouble = "its output file cannot be written";
