@@ -11,6 +11,7 @@
 #include "analysis/compensated_sum.hpp"
 #include "analysis/image_plane.hpp"
 #include "analysis/numpy_file.hpp"
+#include "analysis/parameter_refusal.hpp"
 #include "analysis/plot.hpp"
 
 namespace dtranspose {
@@ -23,10 +24,6 @@ namespace {
 //     norm                          what it was divided by        ..._rest                 what rounding took
 //                                                                 frames                   how many
 //     radial, azimuthal             middles of the bins
-
-std::invalid_argument refusal(std::string_view parameter, std::string_view why) {
-  return std::invalid_argument(fmt::format("parameter '{}': {}", parameter, why));
-}
 
 /// `LOW:HIGH`; nothing for an empty text.
 std::optional<std::pair<double, double>> parse_range(std::string_view parameter, const std::string& text) {

@@ -13,15 +13,12 @@
 #include "analysis/image_plane.hpp"
 #include "analysis/numpy_file.hpp"
 #include "analysis/parameter_change.hpp"
+#include "analysis/parameter_refusal.hpp"
 #include "analysis/plot.hpp"
 
 namespace dtranspose {
 
 namespace {
-
-std::invalid_argument refusal(std::string_view parameter, std::string_view why) {
-  return std::invalid_argument(fmt::format("parameter '{}': {}", parameter, why));
-}
 
 /// A number that may be left out.
 std::optional<double> parse_number(const parameters& settings, std::string_view parameter) {

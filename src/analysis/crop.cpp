@@ -9,16 +9,13 @@
 #include "analysis/compensated_sum.hpp"
 #include "analysis/image_plane.hpp"
 #include "analysis/image_region.hpp"
+#include "analysis/parameter_refusal.hpp"
 #include "analysis/plot.hpp"
 #include "protocol/stins.hpp"
 
 namespace dtranspose {
 
 namespace {
-
-std::invalid_argument refusal(std::string_view parameter, std::string_view why) {
-  return std::invalid_argument(fmt::format("parameter '{}': {}", parameter, why));
-}
 
 /// The parameters, read.
 struct crop_choice {

@@ -10,6 +10,7 @@
 #include "analysis/event_trend.hpp"
 #include "analysis/image_plane.hpp"
 #include "analysis/numpy_file.hpp"
+#include "analysis/parameter_refusal.hpp"
 #include "analysis/pixel_values.hpp"
 #include "analysis/plot.hpp"
 
@@ -18,10 +19,6 @@ namespace dtranspose {
 namespace {
 
 constexpr std::int64_t most_kept = 100;
-
-std::invalid_argument refusal(std::string_view parameter, std::string_view why) {
-  return std::invalid_argument(fmt::format("parameter '{}': {}", parameter, why));
-}
 
 /// What makes an image a good one.
 enum class score_kind : std::uint8_t { pixels, sum };

@@ -12,6 +12,7 @@
 #include "analysis/event_choice.hpp"
 #include "analysis/image_plane.hpp"
 #include "analysis/numpy_file.hpp"
+#include "analysis/parameter_refusal.hpp"
 #include "analysis/pixel_values.hpp"
 #include "analysis/plot.hpp"
 
@@ -32,10 +33,6 @@ constexpr std::uint64_t most_kept = 100;
 constexpr std::size_t most_kept_bytes = std::size_t{1} << 30;
 /// Images of which the numbers are kept: 48 bytes each.
 constexpr std::size_t most_statistics = std::size_t{1} << 22;
-
-std::invalid_argument refusal(std::string_view parameter, std::string_view why) {
-  return std::invalid_argument(fmt::format("parameter '{}': {}", parameter, why));
-}
 
 /// The parameters, read.
 struct pileup_choice {

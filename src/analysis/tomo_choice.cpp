@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/parameter_refusal.hpp"
 #include "analysis/scalar_worker.hpp"
 
 namespace dtranspose {
@@ -14,10 +15,6 @@ namespace {
 
 constexpr std::size_t most_rows = 64;
 constexpr std::size_t most_binning = 64;
-
-std::invalid_argument refusal(std::string_view parameter, std::string_view why) {
-  return std::invalid_argument(fmt::format("parameter '{}': {}", parameter, why));
-}
 
 std::uint64_t whole(const parameters& settings, std::string_view name, std::int64_t least,
                     std::int64_t most) {
